@@ -1,0 +1,60 @@
+# The commands of this project; `make help` lists them. CI runs the same ones.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+# CARGOFLAGS=--locked in CI: the build is refused if Cargo.lock would change.
+CARGOFLAGS ?=
+TESTS ?=
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: deps
+deps: ## Install what building and testing need (apt-get, as root or by sudo)
+	@scripts/deps build demo test
+
+.PHONY: build
+build: ## Build the binaries into target/debug
+	@scripts/deps build
+	cargo build --workspace $(CARGOFLAGS)
+
+.PHONY: demo
+demo: ## A CA in SoftHSM, a device enrolled by strongSwan; Ctrl-C ends it
+	@scripts/deps build demo
+	cargo build --workspace $(CARGOFLAGS)
+	@scripts/demo
+
+.PHONY: test
+test: ## Run all tests (TESTS=name runs those with the name)
+	@scripts/deps build demo test
+	cargo build --workspace $(CARGOFLAGS)
+	cargo test --workspace $(CARGOFLAGS) -- $(TESTS)
+
+.PHONY: check
+check: ## The quick loop: formatting, lints, unit tests and documentation, without a warning
+	@scripts/deps build test
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets $(CARGOFLAGS) -- -D warnings
+	cargo test --workspace --lib --bins $(CARGOFLAGS)
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items $(CARGOFLAGS)
+
+.PHONY: audit
+audit: ## Licences, sources, bans and advisories of the dependencies
+	@scripts/audit
+
+.PHONY: examples
+examples: ## Run the commands of the files in examples/ci
+	@scripts/deps build demo
+	@scripts/run-examples
+
+.PHONY: rehearse
+rehearse: ## Rehearse every ceremony of examples/ceremonies on SoftHSM and verify what it leaves
+	@scripts/deps build test
+	cargo build $(CARGOFLAGS)
+	@scripts/rehearse
+
+.PHONY: clean
+clean: ## Remove what was built and what the demo left
+	cargo clean

@@ -1,0 +1,10 @@
+//! Whole Chancery instances for tests: a folder made by the real `chancery init`, the real
+//! processes, their logs, and every way to end them.
+
+mod binary;
+mod lab;
+mod process;
+
+pub use binary::chancery;
+pub use lab::{Instance, Options};
+pub use process::Service;

@@ -1,0 +1,56 @@
+//! One question to the signer's admin socket.
+
+use super::command::Common;
+use super::exit::Exit;
+use super::failure::Failure;
+use crate::wire::admin::{Request, Response};
+use crate::wire::{CallError, Client, ClientLimits, ConnectError};
+
+/// Asks the signer of the configuration and waits for its answer.
+pub fn ask(common: &Common, request: Request) -> Result<Response, Failure> {
+    let socket = common.load()?.signer.admin_socket;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| failed(Exit::Failed, &e, "try again"))?;
+    let answer = runtime.block_on(async {
+        let client = Client::connect(socket, ClientLimits::default()).await?;
+        client.call(request).await
+    });
+    match answer.map_err(|e| call_failed(&e))? {
+        Response::Refused(why) => {
+            Err(failed(Exit::Failed, &why, "do what the cause says, then try again"))
+        }
+        answer => Ok(answer),
+    }
+}
+
+/// The failure of an answer that does not belong to the question.
+pub fn unexpected() -> Failure {
+    failed(
+        Exit::Failed,
+        &"the answer belongs to another question",
+        "run the same release of chancery as the signer",
+    )
+}
+
+fn call_failed(e: &CallError) -> Failure {
+    let (exit, next) = match e {
+        CallError::NotConnected(ConnectError::WrongUser { .. }) => {
+            (Exit::NotAuthorised, "run this as root or as the signer's user")
+        }
+        CallError::NotConnected(_) => {
+            (Exit::Failed, "start the signer, or name its configuration by --config")
+        }
+        _ => (Exit::Failed, "see the signer's log, then try again"),
+    };
+    failed(exit, e, next)
+}
+
+fn failed(exit: Exit, cause: &dyn std::fmt::Display, next: &str) -> Failure {
+    Failure::new(exit, "the signer did not do it", cause, next)
+}
+
+impl From<ConnectError> for CallError {
+    fn from(why: ConnectError) -> Self {
+        Self::NotConnected(why)
+    }
+}

@@ -1,0 +1,90 @@
+//! `chancery ceremony plan`, `chancery ceremony words`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::command::{PlanFile, plan_failure};
+use crate::ceremony::{document, hold, plan, script, words};
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
+use crate::cli::output;
+
+/// Check a plan, print its digest or its script.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Check everything: keys and values, references, the order of the steps, and the lints of all that
+    /// would be signed, with throw-away keys
+    Check(PlanFile),
+    /// Print the SHA-256 of the plan in hexadecimal, in words and as a QR code
+    Digest(PlanFile),
+    /// Print the script as an HTML page, to be printed
+    Script(Script),
+}
+
+/// Print the script.
+#[derive(Debug, Args)]
+pub struct Script {
+    #[command(flatten)]
+    plan: PlanFile,
+    /// Mark it as the script of a rehearsal
+    #[arg(long)]
+    rehearsal: bool,
+}
+
+/// Print digests as words.
+#[derive(Debug, Args)]
+pub struct Words {
+    /// The files
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Print QR codes, too
+    #[arg(long)]
+    qr: bool,
+}
+
+pub fn run(command: &Command) -> Result<(), Failure> {
+    match command {
+        Command::Check(file) => {
+            let plan = hold::check(&file.text()?, &file.base()).map_err(|p| plan_failure(&p))?;
+            let (steps, words) = (plan.steps.len(), plan.digest().words());
+            output::write(&format!("{}: {steps} steps, no errors\n{words}\n", plan.title))
+        }
+        Command::Digest(file) => {
+            let digest = plan::PlanDigest::of(&file.text()?);
+            print(&digest.0, &format!("chancery-plan:{}", digest.hex()), true)
+        }
+        Command::Script(arguments) => {
+            let plan = plan::load(&arguments.plan.text()?).map_err(|p| plan_failure(&p))?;
+            output::write(&script::html(&plan, arguments.rehearsal))
+        }
+    }
+}
+
+pub fn words(arguments: &Words) -> Result<(), Failure> {
+    for path in &arguments.files {
+        let bytes = std::fs::read(path).map_err(|e| {
+            Failure::new(
+                Exit::Failed,
+                format!("{} cannot be read", path.display()),
+                e,
+                "see that it is there",
+            )
+        })?;
+        output::write(&format!("{}\n", path.display()))?;
+        let digest = openssl::sha::sha256(&bytes);
+        print(&digest, &format!("sha256:{}", hex::encode(digest)), arguments.qr)?;
+    }
+    Ok(())
+}
+
+fn print(digest: &[u8; 32], code: &str, qr: bool) -> Result<(), Failure> {
+    let all = words::words(digest);
+    let all: Vec<&str> = all.split(' ').collect();
+    let lines: Vec<String> = all.chunks(8).map(|l| format!("  {}", l.join(" "))).collect();
+    output::write(&format!("  {}\n{}\n", words::grouped_hex(digest), lines.join("\n")))?;
+    match document::qr_text(code).filter(|_| qr) {
+        Some(picture) => output::write(&format!("{picture}\n")),
+        None => Ok(()),
+    }
+}

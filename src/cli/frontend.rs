@@ -1,0 +1,65 @@
+//! `chancery frontend`: the network role.
+
+use super::command::Common;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::role::{self, Arguments};
+use super::{environment, ready};
+use crate::config::{Config, Role, load_for};
+use crate::frontend::{FrontendLimits, FrontendOptions, Progress};
+use crate::telemetry::event;
+use crate::{http, wire};
+
+/// Runs until SIGTERM or SIGINT.
+pub fn run(arguments: &Arguments, common: &Common) -> Result<(), Failure> {
+    let config = load_for(&common.config, Role::Frontend);
+    let config = config.map_err(|errors| Failure::configuration(&errors))?;
+    environment::harden()?;
+    arguments.follow()?;
+    role::log("frontend", &config, common)?;
+    role::block_on(async {
+        let shutdown = role::stopped().await?;
+        let tell = |progress: Progress<'_>| {
+            let Progress::Ready(addresses) = progress else { return };
+            let listed: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+            let listed = listed.join(" ");
+            log::info!(event = event::READY, addresses = listed.as_str(); "the frontend serves");
+            ready::announce(&format!("serving {listed}"), addresses);
+        };
+        let served = crate::frontend::run(options(&config), tell, async {
+            shutdown.await;
+            ready::announce_stopping();
+        });
+        served.await.map_err(|e| {
+            log::error!(event = event::STOP; "the frontend ends: {e}");
+            Failure::new(
+                Exit::Failed,
+                "the frontend does not run",
+                e,
+                "mend the cause and start it again",
+            )
+        })
+    })
+}
+
+fn options(config: &Config) -> FrontendOptions {
+    let settings = &config.frontend;
+    let http = http::Limits {
+        connections: settings.max_connections as usize,
+        connections_per_source: settings.max_connections_per_source as usize,
+        head_timeout: settings.header_timeout,
+        body: settings.max_message as usize,
+        body_timeout: settings.body_timeout,
+        write_timeout: settings.write_timeout,
+        drain: settings.drain,
+        ..http::Limits::default()
+    };
+    let signer =
+        wire::ClientLimits { call: settings.request_timeout, ..wire::ClientLimits::default() };
+    FrontendOptions {
+        listen: settings.listen.clone(),
+        inherited: Vec::new(),
+        signer_socket: config.signer.socket.clone(),
+        limits: FrontendLimits { http, signer, ..FrontendLimits::default() },
+    }
+}

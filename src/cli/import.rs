@@ -1,0 +1,256 @@
+//! `chancery import`: what a ceremony left goes to the appliance, and the ceremony's fingerprint into the
+//! ledger.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::ceremony::fingerprint as typed;
+use super::command::Common;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::{output, role};
+use crate::ceremony::plan::{Action, CertificateKind};
+use crate::ceremony::transcript::{Fact, KeyRecord, Mode};
+use crate::ceremony::verify::{self, Folder, Verdict};
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::ledger::{
+    Actor, Ceremony, Draft, Event, Fingerprint, Ledger, Origin, Outcome, Sequence,
+};
+use crate::pki::Certificate;
+use crate::random::SystemRandom;
+use crate::store::{FileStore, StoreOptions};
+
+/// Take over what a ceremony left.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The ceremony's folder or bundle
+    #[arg(value_name = "BUNDLE")]
+    bundle: PathBuf,
+    /// The fingerprint on paper, in words or in hexadecimal
+    #[arg(long, value_name = "WORDS")]
+    fingerprint: String,
+    /// The folder for the certificates
+    #[arg(long, value_name = "DIR")]
+    to: PathBuf,
+    /// Accept a rehearsal, for laboratories
+    #[arg(long)]
+    rehearsal: bool,
+}
+
+/// Verifies the bundle, copies the certificates, prints the configuration, records the ceremony.
+pub fn run(arguments: &Arguments, common: &Common) -> Result<(), Failure> {
+    let refused = |exit, cause: &dyn std::fmt::Display| {
+        let what = format!("nothing was taken from {}", arguments.bundle.display());
+        Failure::new(exit, what, cause, "run chancery ceremony verify on it")
+    };
+    let paper = typed(&arguments.fingerprint)?;
+    let result =
+        verify::verify(&arguments.bundle, Some(&paper)).map_err(|e| refused(Exit::Failed, &e))?;
+    match result.verdict {
+        Verdict::Good => {}
+        Verdict::Mismatch => {
+            return Err(refused(
+                Exit::Integrity,
+                &"it does not verify, or the fingerprint is another",
+            ));
+        }
+        Verdict::Incomplete => {
+            return Err(refused(Exit::Incomplete, &"the ceremony did not end as planned"));
+        }
+    }
+    let (folder, _) = Folder::read(&arguments.bundle).map_err(|e| refused(Exit::Failed, &e))?;
+    let rehearsed =
+        folder.facts().any(|f| matches!(f, Fact::Begin { mode, .. } if *mode != Mode::Production));
+    if rehearsed && !arguments.rehearsal {
+        return Err(refused(
+            Exit::Conflict,
+            &"it is a rehearsal; --rehearsal takes it for a laboratory",
+        ));
+    }
+    let made = certificates(&folder);
+    for (file, _) in made.values() {
+        copy(&arguments.bundle, &arguments.to, file)?;
+    }
+    output::write(&configuration(&folder, &made, &arguments.to))?;
+    match common.config.exists() {
+        true => record(&folder, &paper, &common.load()?),
+        false => {
+            output::note(
+                "There is no configuration yet: import once more when there is one, to record the ceremony in the ledger.",
+            );
+            Ok(())
+        }
+    }
+}
+
+type Made = BTreeMap<String, (String, Option<CertificateKind>)>;
+
+/// The certificates that the ceremony made, by their step: the file and the kind.
+fn certificates(folder: &Folder) -> Made {
+    let plan = folder.plan.as_ref();
+    let kind = |step: &str| {
+        let plan = plan?;
+        let action = &plan.steps.iter().find(|s| s.id == step)?.action;
+        let profile = match action {
+            Action::CertSelfSigned(s) => &s.profile,
+            Action::CertIssue(s) => &s.profile,
+            Action::CertRenew(s) => &s.profile,
+            _ => return None,
+        };
+        plan.profiles.get(profile).map(|p| p.kind)
+    };
+    let artefacts = folder.facts().filter_map(|f| match f {
+        Fact::Artefact { step, artefact } if artefact.form == "certificate" => {
+            Some((step.clone(), (artefact.file.clone(), kind(step))))
+        }
+        _ => None,
+    });
+    artefacts.collect()
+}
+
+fn copy(bundle: &Path, to: &Path, file: &str) -> Result<(), Failure> {
+    let (from, to) = (bundle.join("artefacts").join(file), to.join(file));
+    let failed = |e: std::io::Error| {
+        Failure::new(
+            Exit::Failed,
+            format!("{} cannot be written", to.display()),
+            e,
+            "see that the folder is there",
+        )
+    };
+    let bytes = std::fs::read(&from).map_err(failed)?;
+    match std::fs::read(&to) {
+        Ok(found) if found == bytes => return Ok(()),
+        Ok(_) => {
+            let what = format!("{} is there with other content", to.display());
+            return Err(Failure::new(
+                Exit::Conflict,
+                what,
+                "nothing is overwritten",
+                "name another folder",
+            ));
+        }
+        Err(_) => {}
+    }
+    std::fs::write(&to, bytes).map_err(failed)
+}
+
+/// The sections of the configuration that the ceremony's keys and certificates fill.
+fn configuration(folder: &Folder, made: &Made, to: &Path) -> String {
+    let keys: Vec<&KeyRecord> = folder
+        .facts()
+        .filter_map(|f| match f {
+            Fact::Key { key, .. } | Fact::KeyFound { key } => Some(key),
+            _ => None,
+        })
+        .collect();
+    let path = |file: &str| to.join(file).display().to_string();
+    let read = |file: &str| {
+        let bytes = std::fs::read(folder.path.join("artefacts").join(file)).ok()?;
+        Certificate::from_pem(&bytes).ok()
+    };
+    let key = |file: &str| {
+        let certificate = read(file)?;
+        let wanted = hex::encode(certificate.public_key().fingerprint());
+        keys.iter().find(|k| k.spki_sha256 == wanted).copied()
+    };
+    let line = |k: &KeyRecord| {
+        format!("key = {{ token = \"{}\", label = {:?}, id = \"{}\" }}\n", k.token, k.label, k.id)
+    };
+    let of = |kind| made.values().filter(move |(_, k)| *k == Some(kind)).map(|(f, _)| f.as_str());
+    let mut out =
+        String::from("# For the configuration; names of CAs and tokens can be changed.\n");
+    let roots: Vec<String> =
+        of(CertificateKind::RootCa).map(|f| format!("{:?}", path(f))).collect();
+    for issuing in of(CertificateKind::IssuingCa) {
+        let Some(record) = key(issuing) else { continue };
+        out.push_str(&format!(
+            "[ca.issuing]\ncertificate = {:?}\nchain = [{}]\n{}",
+            path(issuing),
+            roots.join(", "),
+            line(record)
+        ));
+    }
+    for (kind, section) in [
+        (CertificateKind::RaDecryption, "ra_decryption"),
+        (CertificateKind::RaSigning, "ra_signing"),
+    ] {
+        for file in of(kind) {
+            let Some(record) = key(file) else { continue };
+            out.push_str(&format!(
+                "[ca.issuing.{section}]\ncertificate = {:?}\n{}",
+                path(file),
+                line(record)
+            ));
+        }
+    }
+    out
+}
+
+/// Records the ceremony, once. The signer must not run: the ledger has one writer.
+fn record(folder: &Folder, fingerprint: &[u8; 32], config: &Config) -> Result<(), Failure> {
+    let failed = |e: &dyn std::fmt::Display| {
+        Failure::new(
+            Exit::Failed,
+            "the ceremony was not recorded in the ledger",
+            e,
+            "stop the signer, run this as its user, and start it again",
+        )
+    };
+    let ledger_dir = config.signer.ledger_dir();
+    let owner = ledger_dir.ancestors().find_map(|p| std::fs::metadata(p).ok()).map(|m| m.uid());
+    if owner.is_some_and(|uid| uid != rustix::process::geteuid().as_raw()) {
+        return Err(failed(&format!("{} is another user's", ledger_dir.display())));
+    }
+    let store = FileStore::open(StoreOptions::new(ledger_dir), Arc::new(SystemRandom))
+        .map_err(|e| failed(&e))?;
+    let ledger = Ledger::open(store, Arc::new(SystemClock)).map_err(|e| failed(&e))?;
+    let bundle = Fingerprint(*fingerprint);
+    let size = ledger.head().size();
+    let mut next = 0;
+    while next < size {
+        let entries = ledger.entries(Sequence(next), 1000).map_err(|e| failed(&e))?;
+        let known =
+            entries.iter().any(|e| matches!(&e.event, Event::Ceremony(c) if c.bundle == bundle));
+        if known {
+            output::note("The ledger has this ceremony already.");
+            return ledger.close().map_err(|e| failed(&e));
+        }
+        next += (entries.len() as u64).max(1);
+    }
+    let deviations = folder
+        .facts()
+        .filter(|f| matches!(f, Fact::Deviation { .. } | Fact::Waiver { .. }))
+        .count();
+    let title = folder.facts().find_map(|f| match f {
+        Fact::Begin { title, .. } => Some(title.clone()),
+        _ => None,
+    });
+    let event = Ceremony {
+        name: title.unwrap_or_default(),
+        bundle,
+        deviations: if deviations == 0 {
+            String::new()
+        } else {
+            format!("{deviations} deviations or waivers")
+        },
+    };
+    let draft = Draft {
+        actor: Actor::Uid(rustix::process::getuid().as_raw()),
+        origin: Origin::Process(std::process::id()),
+        object: hex::encode(fingerprint),
+        outcome: Outcome::Success,
+        event: Event::Ceremony(event),
+    };
+    let appended =
+        role::block_on(async { ledger.append(vec![draft]).await.map_err(|e| failed(&e)) })?;
+    ledger.close().map_err(|e| failed(&e))?;
+    let number = appended.first().map(ToString::to_string).unwrap_or_default();
+    output::note(&format!("The ledger's entry {number} records the ceremony."));
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! The texts: SoftHSM's configuration, ours with its comments, and what to do next.
+
+use std::net::SocketAddr;
+
+use super::keys::{CA_LABEL, Keys, RA_DECRYPTION_LABEL, RA_SIGNING_LABEL, TOKEN_LABEL};
+use super::layout::Layout;
+use crate::ra::ChallengeMac;
+
+/// The endpoint's name and path.
+pub const ENDPOINT: &str = "device";
+/// The endpoint's path.
+pub const PATH: &str = "/scep/device";
+
+/// The configuration. Its paths are relative to itself, but for the environment of the module.
+pub fn config(layout: &Layout, listen: SocketAddr, keys: &Keys, mac: &ChallengeMac) -> String {
+    let id = |id: &[u8]| hex::encode(id);
+    format!(
+        r#"# A Chancery laboratory, made by `chancery init`. `chancery config explain KEY` says what a key is
+# for, `chancery config check --config FILE` what is wrong with a change.
+version = 1
+
+# This is a laboratory: its keys lie in SoftHSM's files, and whoever reads those has the CA. Never set
+# this where certificates count.
+lab = true
+
+[signer]
+state_dir = "state"
+socket = "run/signer.sock"
+admin_socket = "run/admin.sock"
+
+[frontend]
+listen = ["{listen}"]
+
+[token.main]
+profile = "softhsm2"
+label = "{TOKEN_LABEL}"
+pin_file = "pin"
+# SoftHSM reads the name of its configuration from the environment; the path is written in full.
+environment = {{ SOFTHSM2_CONF = {conf} }}
+
+[ca.issuing]
+certificate = "certificates/issuing.pem"
+chain = ["certificates/root.pem"]
+key = {{ token = "main", label = "{CA_LABEL}", id = "{issuing}" }}
+
+[ca.issuing.ra_decryption]
+certificate = "certificates/ra-decryption.pem"
+key = {{ token = "main", label = "{RA_DECRYPTION_LABEL}", id = "{decryption}" }}
+
+[ca.issuing.ra_signing]
+certificate = "certificates/ra-signing.pem"
+key = {{ token = "main", label = "{RA_SIGNING_LABEL}", id = "{signing}" }}
+
+# Clients of 802.1X and TLS.
+[profile.device]
+validity = "365d"
+key_usage = ["digitalSignature", "keyEncipherment"]
+extended_key_usage = ["clientAuth"]
+key_types = ["rsa-2048", "rsa-3072", "rsa-4096", "p-256", "p-384"]
+subject = {{ required = ["CN"] }}
+# The alternative names that devices may ask for; by default none.
+san = {{ allowed = ["dns", "email", "ip", "uri"] }}
+
+[endpoint.{ENDPOINT}]
+path = "{PATH}"
+aliases = ["/cgi-bin/pkiclient.exe"]
+ca = "issuing"
+profile = "device"
+# Made from the challenge password, which stands nowhere. For another one: chancery challenge mac.
+challenge_mac = "{mac}"
+"#,
+        conf = toml::Value::String(layout.softhsm_conf().display().to_string()),
+        issuing = id(&keys.issuing.id),
+        decryption = id(&keys.ra_decryption.id),
+        signing = id(&keys.ra_signing.id),
+    )
+}
+
+/// What the person who ran it reads: the challenge, once, and what to do next.
+pub fn next(layout: &Layout, url: &str, challenge: Option<&str>, fingerprint: &str) -> String {
+    let config = layout.config();
+    let challenge = challenge.map_or_else(
+        || "  challenge: as you gave it (only its MAC is kept)".to_owned(),
+        |text| format!("  challenge: {text}\n             (shown this once; only its MAC is kept)"),
+    );
+    format!(
+        "A laboratory is in {folder}.\n\
+         \n\
+         {challenge}\n  \
+           URL:       {url}\n  \
+           root:      {root}\n             \
+                      SHA-256 {fingerprint}\n\
+         \n\
+         Start it:    chancery serve --config {config}\n\
+         \n\
+         This is no CA for certificates that count: its keys lie in files. For production, keep the\n\
+         keys in an HSM, run `chancery signer` and `chancery frontend` as two users (the signer's\n\
+         `frontend_user` names the other), and leave `lab = true` out.\n",
+        folder = layout.folder().display(),
+        root = layout.certificate("root").display(),
+        config = config.display(),
+    )
+}

@@ -1,0 +1,33 @@
+//! The command line: one file a subcommand, with its arguments, output and exit codes. Owns: what a
+//! person reads and types. Never: a decision that another part could take.
+
+mod admin;
+mod ca;
+mod ceremony;
+mod cert;
+mod challenge;
+mod command;
+mod config;
+mod credential;
+mod crl;
+pub mod environment;
+mod exchange;
+pub mod exit;
+pub mod failure;
+mod frontend;
+mod generate;
+mod import;
+mod init;
+mod ledger;
+mod officer;
+mod one_time;
+mod output;
+pub mod ready;
+mod request;
+mod role;
+pub mod secrets;
+mod serve;
+mod signer;
+mod status;
+
+pub use command::main;

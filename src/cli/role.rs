@@ -1,0 +1,63 @@
+//! What the role commands share: logging, the runtime, and the signals that end them.
+
+use std::future::Future;
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::command::Common;
+use super::environment;
+use super::exit::Exit;
+use super::failure::Failure;
+use crate::config::Config;
+use crate::telemetry;
+
+/// The arguments of a role.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Stop when the process of this number, the parent, ends
+    #[arg(long, hide = true, value_name = "PID")]
+    follow: Option<u32>,
+}
+
+impl Arguments {
+    /// Ends this process with its parent, where it was asked to.
+    pub fn follow(&self) -> Result<(), Failure> {
+        self.follow.map_or(Ok(()), environment::follow)
+    }
+}
+
+/// Sets up the log of the role and says what deserves attention in its configuration.
+pub fn log(role: &'static str, config: &Config, common: &Common) -> Result<(), Failure> {
+    let level = common.log_level(config);
+    telemetry::init(telemetry::Options { level, role }).map_err(|e| not_started(&e))?;
+    log::info!(
+        event = telemetry::event::START, version = env!("CARGO_PKG_VERSION"),
+        configuration = hex::encode(config.digest()).as_str();
+        "{role} starts"
+    );
+    Ok(())
+}
+
+/// Runs `role` on a runtime of its own.
+pub fn block_on<T>(role: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|e| not_started(&e))?.block_on(role)
+}
+
+/// Ends with SIGTERM or SIGINT.
+pub async fn stopped() -> Result<impl Future<Output = ()>, Failure> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(|e| not_started(&e))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| not_started(&e))?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// The failure of a role that did not start.
+pub fn not_started(cause: &dyn std::fmt::Display) -> Failure {
+    Failure::new(Exit::Failed, "nothing was started", cause, "mend the cause and start it again")
+}

@@ -1,0 +1,109 @@
+//! The top of the configuration: the instance, its roles, its tokens.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::ca::Ca;
+use super::endpoint::Endpoint;
+use super::profile::Profile;
+use super::schema::{choice, section};
+use super::token::Token;
+use super::values::Name;
+
+section! {
+    /// The whole configuration.
+    pub struct Config {
+        /// The version of this schema. It is 1; a file of another version is refused, not guessed at.
+        version: u32 [1, 1],
+        /// Marks a laboratory: software tokens, extractable keys and `chancery serve` are accepted.
+        /// The signer says so loudly at every start. Never set it where certificates count.
+        lab: bool = false,
+        /// What is logged.
+        log: Log = {},
+        /// The key-holding role, `chancery signer`.
+        signer: Signer = {},
+        /// The network role, `chancery frontend`.
+        frontend: Frontend = {},
+        /// The PKCS#11 tokens, by a name that the keys refer to.
+        token: BTreeMap<Name, Token>,
+        /// The certificate authorities, by a name that the endpoints refer to.
+        ca: BTreeMap<Name, Ca>,
+        /// The certificate profiles, by a name that the endpoints refer to.
+        profile: BTreeMap<Name, Profile>,
+        /// The SCEP endpoints, by a name that appears in the logs and in the ledger.
+        endpoint: BTreeMap<Name, Endpoint>,
+    }
+}
+
+section! {
+    /// What is logged. Records go to the journal where standard error is connected to it, else to
+    /// standard error, a line each.
+    pub struct Log {
+        /// The least severe level that is logged.
+        level: LogLevel = "info",
+    }
+}
+
+choice! {
+    /// How severe a log record is.
+    pub enum LogLevel ("one of the levels") {
+        /// A request or the service failed.
+        Error = "error",
+        /// Something needs attention.
+        Warn = "warn",
+        /// What was done: one line an enrolment.
+        Info = "info",
+        /// How it was done.
+        Debug = "debug",
+        /// Every step.
+        Trace = "trace",
+    }
+}
+
+section! {
+    /// The key-holding role: the HSM, the ledger, the policy. It opens no TCP socket.
+    pub struct Signer {
+        /// The folder of the ledger and of the signer's own secrets (`ledger/`, `secrets/`). Only the
+        /// signer's user may enter it.
+        state_dir: PathBuf = "/var/lib/chancery/signer",
+        /// The Unix socket on which the frontend reaches the signer.
+        socket: PathBuf = "/run/chancery/signer.sock",
+        /// The Unix socket on which operators' commands reach the signer.
+        admin_socket: PathBuf = "/run/chancery/admin.sock",
+        /// The user whose processes may use `socket`; without it only the signer's own user.
+        frontend_user: Option<String>,
+        /// How many requests may wait for a signature. When the queue is full, devices are told to come
+        /// back (503 with Retry-After).
+        queue: u32 [1, 1000000] = 1024,
+    }
+}
+
+section! {
+    /// The network role: HTTP for devices. It holds no secret.
+    pub struct Frontend {
+        /// The addresses to listen on. The default is reached from this host only; to serve a network,
+        /// name the address (`"192.0.2.10:80"`) or all of them (`"0.0.0.0:80"`, `"[::]:80"`). Port 0
+        /// takes a free one and prints it.
+        listen: Vec<SocketAddr> = ["127.0.0.1:8080"],
+        /// How many connections may be open at once; more wait in the kernel's backlog.
+        max_connections: u32 [1, 1000000] = 1024,
+        /// How many connections one source (an IPv4 address, an IPv6 /64) may have open at once.
+        max_connections_per_source: u32 [1, 1000000] = 256,
+        /// How long a client may take to send a request's header, and how long a connection may wait
+        /// for its next request.
+        header_timeout: Duration ["100ms", "10m"] = "5s",
+        /// How long a client may take to send a request's body.
+        body_timeout: Duration ["100ms", "10m"] = "10s",
+        /// How long a client may take none of its answer.
+        write_timeout: Duration ["100ms", "10m"] = "10s",
+        /// How long the signer may take to answer before the client is told to come back.
+        request_timeout: Duration ["1s", "10m"] = "60s",
+        /// How long the end of service waits for requests that are under way.
+        drain: Duration ["0s", "10m"] = "30s",
+        /// The largest SCEP message in bytes, by POST or decoded from GET. The signer reads no longer
+        /// ones than the default.
+        max_message: u32 [4096, 65536] = 65536,
+    }
+}

@@ -1,0 +1,48 @@
+//! The HSM: the only user of cryptoki. Owns: the module, vendor profiles, worker threads with one session
+//! each, keys and their checked attributes (I3, I4), mechanisms, unwrapping with implicit rejection (I7),
+//! verification of every signature (I8), making tokens and keys. Never: what is signed or why.
+//!
+//! A caller's operation becomes a [`job`] in a bounded [`queue`]; a [`worker`] thread takes it, does it in its own
+//! session with a cached handle, repeats it once where [`retry`] says that may help, and answers. Nothing is
+//! looked up for a signature but the first of each key on each thread. Where repeating does not help, [`health`]
+//! lets callers wait for a moment while the [`keeper`] brings the HSM back; a call that hangs loses its [`lane`]
+//! to a new thread.
+
+mod audit;
+mod ceremony_module;
+mod ceremony_token;
+mod connection;
+mod error;
+mod event;
+mod health;
+mod job;
+mod keeper;
+mod keys;
+mod lane;
+mod login;
+mod mechanism;
+mod module;
+mod objects;
+mod profile;
+mod provision;
+mod queue;
+mod retry;
+mod shared;
+mod sign;
+mod token;
+mod unwrap;
+mod worker;
+
+pub use audit::{Deviation, Rule};
+pub use ceremony_module::{CallRecord, CeremonyModule, TokenFacts};
+pub use ceremony_token::{CeremonyToken, ObjectFacts, ReadBack};
+pub use connection::{Hsm, HsmOptions, HsmStatus};
+pub use error::{HsmError, KeyProblem};
+pub use event::EVENT;
+pub use health::HsmState;
+pub use keys::{KeyPurpose, KeyReference};
+pub use profile::{AuditedAttribute, Profile};
+pub use provision::{GeneratedKey, init_token, softhsm_conf};
+pub use retry::{Class, Failure};
+pub use sign::HsmSigner;
+pub use token::{TokenDescription, TokenSelector};

@@ -1,0 +1,3 @@
+//! Tests of the registration authority.
+
+mod key_policy;

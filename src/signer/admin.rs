@@ -1,0 +1,240 @@
+//! What operators ask through the admin socket.
+
+use std::sync::Arc;
+
+use super::instance::Instance;
+use super::officer::{self, Word};
+use super::{challenges, revoke, waiting};
+use crate::clock::Timestamp;
+use crate::ledger::{Actor, Entry, Event, Origin, Sequence, TransactionState, Verdict};
+use crate::pki::SerialNumber;
+use crate::revocation::Reason;
+use crate::wire::Peer;
+use crate::wire::admin::{self, Request, Response, Status, Transaction};
+
+/// The most entries in one answer.
+const MOST_ENTRIES: usize = 100;
+
+/// Answers one request of an operator's command.
+pub(super) async fn answer(instance: &Arc<Instance>, peer: Peer, request: Request) -> Response {
+    let answer = match request {
+        Request::Status => Ok(Response::Status(status(instance))),
+        Request::RequestShow { endpoint, transaction } => {
+            transactions(instance, endpoint.as_deref(), transaction.as_bytes())
+        }
+        Request::LedgerShow { sequence } => {
+            let entry = instance.ledger().entry(Sequence(sequence));
+            entry
+                .map(|e| e.map_or(Response::NotFound, |e| Response::Entries(shown(vec![e]))))
+                .map_err(|e| e.to_string())
+        }
+        Request::LedgerList { from, limit } => {
+            let limit = (limit as usize).min(MOST_ENTRIES);
+            let entries = instance.ledger().entries(Sequence(from), limit);
+            entries.map(|e| Response::Entries(shown(e))).map_err(|e| e.to_string())
+        }
+        Request::RequestList { pending } => {
+            officer::list(instance, pending).map_err(|e| e.to_string())
+        }
+        Request::RequestDecide { endpoint, transaction, approve, reason } => {
+            let verdict = if approve { Verdict::Approved } else { Verdict::Denied };
+            let word = Word { endpoint, transaction, verdict, reason };
+            Ok(officer::decide(instance, peer, word).await)
+        }
+        Request::ChallengeIssue(order) => Ok(challenges::issue(instance, peer, order).await),
+        Request::ChallengeList => challenges::list(instance).map_err(|e| e.to_string()),
+        Request::ChallengeRevoke { id } => Ok(challenges::revoke(instance, peer, id).await),
+        Request::CertShow { serial } => revoke::show(instance, &serial).map_err(|e| e.to_string()),
+        Request::CertRevoke(change) => {
+            revoke::revoke(instance, peer, change).await.map_err(|e| e.to_string())
+        }
+        Request::CrlNow { ca } => Ok(revoke::lists(instance, ca.as_deref(), true).await),
+        Request::CrlShow { ca } => Ok(revoke::lists(instance, ca.as_deref(), false).await),
+    };
+    answer.unwrap_or_else(Response::Refused)
+}
+
+fn status(instance: &Instance) -> Status {
+    let head = instance.ledger().head();
+    Status {
+        version: env!("CARGO_PKG_VERSION").into(),
+        started: instance.started.unix_millis(),
+        queued: u32::try_from(instance.pipeline.queue.waiting()).unwrap_or(u32::MAX),
+        ledger_sequence: head.size().checked_sub(1),
+        maintenance: head.poisoned.map(|e| e.to_string()),
+        tokens: instance.tokens.status(),
+    }
+}
+
+fn transactions(
+    instance: &Instance,
+    endpoint: Option<&str>,
+    id: &[u8],
+) -> Result<Response, String> {
+    let mut found = Vec::new();
+    let names = instance.endpoints.keys().map(AsRef::as_ref);
+    for name in names.filter(|name| endpoint.is_none_or(|wanted| wanted == *name)) {
+        let record = instance.ledger().transaction(name, id).map_err(|e| e.to_string())?;
+        let pending = instance.ledger().pending(name, id).map_err(|e| e.to_string())?;
+        if let Some(pending) = pending.filter(|p| waiting::is_current(p, record.as_ref())) {
+            found.push(Transaction {
+                endpoint: name.to_owned(),
+                sequence: pending.sequence.0,
+                state: officer::state(instance, &pending).map_err(|e| e.to_string())?.into(),
+                request: opened(instance, &pending.pending.request.sealed)?,
+                certificate: None,
+            });
+            continue;
+        }
+        let Some(record) = record else { continue };
+        let (state, certificate) = match record.state {
+            TransactionState::Reserved => ("reserved", None),
+            TransactionState::Issued { certificate, .. } => ("issued", Some(certificate.0)),
+            TransactionState::Abandoned { .. } => ("abandoned", None),
+        };
+        found.push(Transaction {
+            endpoint: name.to_owned(),
+            sequence: record.sequence.0,
+            state: state.into(),
+            request: opened(instance, &record.reservation.request.sealed)?,
+            certificate,
+        });
+    }
+    Ok(if found.is_empty() { Response::NotFound } else { Response::Transactions(found) })
+}
+
+fn opened(instance: &Instance, sealed: &[u8]) -> Result<Vec<u8>, String> {
+    instance.pipeline.seal.open(sealed).map_err(|e| e.to_string())
+}
+
+fn shown(entries: Vec<Entry>) -> Vec<admin::Entry> {
+    entries.into_iter().map(show).collect()
+}
+
+/// An entry for people: what identifies it first, long values last.
+fn show(entry: Entry) -> admin::Entry {
+    let mut fields = vec![
+        ("outcome".to_owned(), format!("{:?}", entry.outcome).to_lowercase()),
+        ("actor".to_owned(), actor(entry.actor)),
+        ("origin".to_owned(), origin(entry.origin)),
+    ];
+    if !entry.object.is_empty() {
+        fields.push(("object".to_owned(), entry.object.clone()));
+    }
+    fields.extend(event_fields(&entry.event));
+    admin::Entry {
+        sequence: entry.sequence.0,
+        time: entry.time.unix_millis(),
+        event: entry.event.name().into(),
+        fields,
+        // An entry that was read can be encoded again: the encoding is canonical.
+        der: entry.encode().unwrap_or_default(),
+    }
+}
+
+pub(super) fn actor(actor: Actor) -> String {
+    match actor {
+        Actor::System => "system".into(),
+        Actor::Anonymous => "anonymous".into(),
+        Actor::Uid(uid) => format!("uid {uid}"),
+        Actor::Officer(certificate) => format!("officer {certificate}"),
+        Actor::Device(key) => format!("device key {key}"),
+    }
+}
+
+pub(super) fn origin(origin: Origin) -> String {
+    match origin {
+        Origin::Internal => "internal".into(),
+        Origin::Process(pid) => format!("process {pid}"),
+        Origin::Address(address) => address.to_string(),
+    }
+}
+
+fn event_fields(event: &Event) -> Vec<(String, String)> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let fields: Vec<(&str, String)> = match event {
+        Event::Reservation(r) => {
+            let evidence = r.evidence.iter().map(|e| format!("{:?}", e.authorizer));
+            let mut fields = vec![
+                ("endpoint", r.endpoint.clone()),
+                ("transaction", text(&r.transaction)),
+                ("serial", r.serial().to_string()),
+                ("profile", r.profile.clone()),
+                ("issuer", r.issuer.clone()),
+                ("evidence", evidence.collect::<Vec<_>>().join(", ").to_lowercase()),
+            ];
+            fields.extend(r.replaces.map(|s| ("replaces", s.to_string())));
+            fields.push(("request sha-256", r.request.digest.to_string()));
+            fields.push(("sealed request", r.request.sealed.to_string()));
+            fields.push(("tbs", r.tbs.to_string()));
+            fields
+        }
+        Event::Certificate(c) => vec![
+            ("reservation", c.reservation.to_string()),
+            ("certificate", c.certificate.to_string()),
+        ],
+        Event::Abandoned(a) => {
+            vec![("reservation", a.reservation.to_string()), ("reason", a.reason.clone())]
+        }
+        Event::Pending(p) => vec![
+            ("endpoint", p.endpoint.clone()),
+            ("transaction", text(&p.transaction)),
+            ("request sha-256", p.request.digest.to_string()),
+            ("sealed request", p.request.sealed.to_string()),
+        ],
+        Event::Decision(d) => vec![
+            ("pending", d.pending.to_string()),
+            ("verdict", format!("{:?}", d.verdict).to_lowercase()),
+            ("reason", d.reason.clone()),
+        ],
+        Event::Challenge(c) => vec![
+            ("action", format!("{:?}", c.action).to_lowercase()),
+            ("endpoint", c.endpoint.clone()),
+            ("expires", Timestamp::from_unix_millis(c.expires).to_string()),
+            ("restriction", c.restriction.clone().unwrap_or_default()),
+            ("mac", c.mac.to_string()),
+        ],
+        Event::Start(l)
+        | Event::Stop(l)
+        | Event::MaintenanceEntered(l)
+        | Event::MaintenanceLeft(l) => {
+            vec![("software", l.software.clone()), ("reason", l.reason.clone())]
+        }
+        Event::ConfigLoaded(c) => {
+            vec![("digest", c.digest.to_string()), ("summary", c.summary.clone())]
+        }
+        Event::Refusals(r) => vec![
+            ("endpoint", r.endpoint.clone()),
+            ("source", r.source.clone()),
+            ("reason", r.reason.clone()),
+            ("count", r.count.to_string()),
+        ],
+        Event::Revocation(r) => {
+            let reason = Reason::from_code(r.reason);
+            let mut fields = vec![
+                ("serial", SerialNumber::from_content(&r.serial).to_string()),
+                ("issuer", r.issuer.clone()),
+                ("reason", reason.map_or_else(|| r.reason.to_string(), |r| r.to_string())),
+                ("date", Timestamp::from_unix_millis(r.date).to_string()),
+            ];
+            fields.push(("comment", r.comment.clone()));
+            fields
+        }
+        Event::SigningIntent(i) => {
+            let mut fields = vec![
+                ("kind", format!("{:?}", i.kind).to_lowercase()),
+                ("issuer", i.issuer.clone()),
+            ];
+            fields.extend(i.number.map(|n| ("number", n.to_string())));
+            fields.push(("digest", i.digest.to_string()));
+            fields.extend(i.content.as_ref().map(|c| ("content", c.to_string())));
+            fields
+        }
+        Event::SignedObject(o) => {
+            vec![("intent", o.intent.to_string()), ("digest", o.digest.to_string())]
+        }
+        // No part writes the other events yet; their DER is shown by --json.
+        _ => Vec::new(),
+    };
+    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}

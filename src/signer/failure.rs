@@ -1,0 +1,176 @@
+//! Why a SCEP message gets no certificate, and the one table that maps every reason to what leaves
+//! the signer: failInfo and failInfoText (RFC 8894 section 3.2.1.4), or an HTTP answer.
+
+use crate::issuance::IssuanceError;
+use crate::ledger::{self, LedgerError};
+use crate::ra::{OneTimeError, Refusal};
+use crate::random::RandomError;
+use crate::scep::{FailInfo, RequestError};
+use crate::signing::{KeyUseError, SigningError};
+
+/// How a message ended that got no certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// A signed FAILURE.
+    Refused(Refused),
+    /// Nothing signed can be said: HTTP 400 with this text.
+    Unreadable(String),
+    /// It waits for an officer: a signed PENDING.
+    Pending,
+    /// The queue is full: HTTP 503 with Retry-After.
+    Busy,
+    /// HSM or ledger cannot work now: HTTP 503; the text is for the log.
+    Unavailable(String),
+}
+
+/// A refusal that the requester is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refused {
+    pub(super) fail_info: FailInfo,
+    /// What an administrator should change on the device; none where I7 forbids it.
+    pub(super) text: Option<String>,
+    /// The kind of refusal, for counters and logs: one of a closed set.
+    pub(super) reason: &'static str,
+    /// What only the log may say.
+    pub(super) diagnosis: Option<String>,
+}
+
+impl Failure {
+    pub(super) fn refused(
+        fail_info: FailInfo,
+        reason: &'static str,
+        text: impl Into<String>,
+    ) -> Self {
+        Self::Refused(Refused { fail_info, text: Some(text.into()), reason, diagnosis: None })
+    }
+
+    /// The envelope could not be opened, or what was in it is no sound PKCS#10: one answer (I7).
+    pub(super) fn unopened(diagnosis: &str) -> Self {
+        Self::Refused(Refused {
+            fail_info: FailInfo::BadRequest,
+            text: None,
+            reason: "unopened",
+            diagnosis: Some(diagnosis.into()),
+        })
+    }
+
+    /// What a log line says of it.
+    pub(super) fn log_text(&self) -> String {
+        match self {
+            Self::Refused(r) => {
+                // Texts about names would put the names into the log (RFC 8894 section 7.7).
+                let text = r.text.as_deref().filter(|_| r.reason != "names");
+                match r.diagnosis.as_deref().or(text) {
+                    Some(text) => format!("{} ({}): {text}", r.fail_info, r.reason),
+                    None => format!("{} ({}): the device was told why", r.fail_info, r.reason),
+                }
+            }
+            Self::Unreadable(text) => format!("unreadable: {text}"),
+            Self::Pending => "waits for an officer".into(),
+            Self::Busy => "the signing queue is full".into(),
+            Self::Unavailable(text) => format!("unavailable: {text}"),
+        }
+    }
+}
+
+impl From<RequestError> for Failure {
+    fn from(e: RequestError) -> Self {
+        let reason = match e.fail_info {
+            FailInfo::BadAlg => "algorithm",
+            FailInfo::BadMessageCheck => "message-check",
+            _ => "malformed",
+        };
+        match e.reply {
+            Some(_) => Self::refused(e.fail_info, reason, e.text),
+            None => Self::Unreadable(e.text),
+        }
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(e: Refusal) -> Self {
+        let (fail_info, reason) = match &e {
+            Refusal::SignerKey => (FailInfo::BadMessageCheck, "signer-key"),
+            Refusal::Csr(_) => (FailInfo::BadRequest, "request"),
+            Refusal::Closed => (FailInfo::BadRequest, "closed"),
+            Refusal::NoChallenge => (FailInfo::BadRequest, "no-challenge"),
+            Refusal::WrongChallenge => (FailInfo::BadRequest, "wrong-challenge"),
+            Refusal::OneTime(OneTimeError::Used) => (FailInfo::BadRequest, "challenge-used"),
+            Refusal::OneTime(_) => (FailInfo::BadRequest, "one-time-challenge"),
+            Refusal::Book(text) => return Self::Unavailable(text.clone()),
+            Refusal::Renewal(_) => (FailInfo::BadRequest, "renewal"),
+            Refusal::Key(_) => (FailInfo::BadAlg, "key"),
+            Refusal::Mac(e) => return Self::Unavailable(e.to_string()),
+        };
+        Self::refused(fail_info, reason, e.to_string())
+    }
+}
+
+impl From<IssuanceError> for Failure {
+    fn from(e: IssuanceError) -> Self {
+        match &e {
+            IssuanceError::KeyKind { .. } | IssuanceError::RequestSignature(..) => {
+                Self::refused(FailInfo::BadAlg, "key", e.to_string())
+            }
+            IssuanceError::Names(_) => Self::refused(FailInfo::BadRequest, "names", e.to_string()),
+            IssuanceError::NoUsage(..) => Self::refused(FailInfo::BadAlg, "key", e.to_string()),
+            _ => Self::Unavailable(e.to_string()),
+        }
+    }
+}
+
+impl From<SigningError> for Failure {
+    fn from(e: SigningError) -> Self {
+        match e {
+            SigningError::Full(_) => Self::Busy,
+            SigningError::Ledger(LedgerError::Refused(ledger::Refusal::ChallengeUsed(_))) => {
+                Refusal::from(OneTimeError::Used).into()
+            }
+            other => Self::Unavailable(other.to_string()),
+        }
+    }
+}
+
+impl From<KeyUseError> for Failure {
+    fn from(e: KeyUseError) -> Self {
+        Self::Unavailable(e.to_string())
+    }
+}
+
+impl From<LedgerError> for Failure {
+    fn from(e: LedgerError) -> Self {
+        Self::Unavailable(e.to_string())
+    }
+}
+
+impl From<RandomError> for Failure {
+    fn from(e: RandomError) -> Self {
+        Self::Unavailable(e.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What comes of our own troubles must never end a device's transaction with a FAILURE.
+    #[test]
+    fn trouble_with_signing_means_later_and_a_full_queue_is_busy() {
+        assert!(matches!(Failure::from(SigningError::Full(1024)), Failure::Busy));
+        let others = [
+            SigningError::Stopping,
+            SigningError::Expired,
+            SigningError::Key(KeyUseError::BadSignature),
+            SigningError::Key(KeyUseError::Refused("for good".into())),
+            SigningError::Object("not as planned".into()),
+            SigningError::Ledger(LedgerError::Closed),
+        ];
+        for error in others {
+            let text = error.to_string();
+            match Failure::from(error) {
+                Failure::Unavailable(said) => assert_eq!(said, text),
+                _ => panic!("{text}"),
+            }
+        }
+    }
+}

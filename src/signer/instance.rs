@@ -1,0 +1,261 @@
+//! The signer as a whole: everything that a configuration names, opened and checked.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::authority::{Authority, one_purpose};
+use super::crl::{Publisher, Tools};
+use super::endpoint::Endpoint;
+use super::error::SignerError;
+use super::in_flight::InFlight;
+use super::one_time::Claims;
+use super::pipeline::Pipeline;
+use super::profile::profile;
+use super::publication;
+use super::refusals::RefusalCounter;
+use super::tokens::Tokens;
+use crate::clock::{Clock, Timestamp};
+use crate::config::{Config, Name};
+use crate::issuance::{Issuer, Profile};
+use crate::ledger::{Configuration, Draft, Event, Fingerprint, Ledger, Lifecycle};
+use crate::ra::{ChallengeKey, RequestSeal};
+use crate::random::Random;
+use crate::revocation::Schedule;
+use crate::secret::Secret;
+use crate::signing::{Queue, QueueLimits};
+use crate::store::{FileStore, StoreOptions, make_folder};
+use crate::telemetry::event;
+use crate::wire::frontend::{Request, Response};
+
+/// The secrets of the signer, read by the command line and wiped after use.
+#[derive(Debug)]
+pub struct Secrets {
+    /// The user PIN of each token.
+    pub pins: BTreeMap<Name, Secret>,
+    /// The key under which challenges are kept.
+    pub challenge_key: Secret,
+    /// The key of the seal over the requests in the ledger.
+    pub request_seal: Secret,
+    /// From what the substitutes of content keys that cannot be decrypted come (I7).
+    pub implicit_rejection: Secret,
+}
+
+/// Everything that serves requests.
+pub(super) struct Instance {
+    pub(super) endpoints: BTreeMap<Arc<str>, Arc<Endpoint>>,
+    /// Every CA, whether or not an endpoint uses it.
+    pub(super) issuers: Vec<Arc<Issuer>>,
+    /// The CAs that sign lists, by their names.
+    pub(super) crls: BTreeMap<Arc<str>, Arc<Publisher>>,
+    /// Held while a certificate's status is looked at and changed.
+    pub(super) status_changes: tokio::sync::Mutex<()>,
+    pub(super) pipeline: Pipeline,
+    pub(super) tokens: Tokens,
+    pub(super) started: Timestamp,
+}
+
+impl Instance {
+    /// Opens HSM and ledger, checks keys against certificates, and records the start.
+    pub(super) async fn open(
+        config: &Config,
+        secrets: Secrets,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Result<Arc<Self>, SignerError> {
+        let tokens = Tokens::open(config, secrets.pins)?;
+        let mut authorities = BTreeMap::new();
+        for (name, ca) in &config.ca {
+            let authority = Authority::new(
+                name.as_str(),
+                ca,
+                &tokens,
+                &secrets.implicit_rejection,
+                clock.now(),
+            )?;
+            authorities.insert(name, authority);
+        }
+        one_purpose(&authorities)?;
+        for warning in tokens.warnings() {
+            log::warn!(event = event::HSM; "{warning}");
+        }
+        let profiles = profiles(config, &authorities)?;
+        let key = ChallengeKey::new(secrets.challenge_key)?;
+        let crls = publishers(config, &authorities)?;
+        let mut endpoints = BTreeMap::new();
+        for (name, settings) in &config.endpoint {
+            let parts = authorities.get(&settings.ca).zip(profiles.get(&settings.profile));
+            // The configuration's cross-checks have seen that both are there.
+            let Some((authority, profile)) = parts else { continue };
+            let crl = crls.get(settings.ca.as_str()).cloned();
+            let endpoint =
+                Endpoint::new(name.as_str(), settings, authority, profile.clone(), &key, crl);
+            endpoints.insert(endpoint.name.clone(), Arc::new(endpoint));
+        }
+        let ledger = open_ledger(config, clock.clone(), random.clone())?;
+        let started = clock.now();
+        ledger.append(start_entries(config)).await?;
+        let limits = QueueLimits {
+            waiting: config.signer.queue as usize,
+            under_way: u32::try_from(tokens.lanes() * 4 + 32).unwrap_or(u32::MAX),
+        };
+        let queue = Queue::start(ledger.clone(), clock.clone(), limits);
+        let pipeline = Pipeline {
+            ledger,
+            queue,
+            clock,
+            random,
+            seal: RequestSeal::new(secrets.request_seal)?,
+            in_flight: InFlight::new(),
+            refusals: RefusalCounter::default(),
+            claims: Claims::default(),
+        };
+        let instance = Self {
+            endpoints,
+            issuers: authorities.values().map(|a| a.issuer.clone()).collect(),
+            crls,
+            status_changes: tokio::sync::Mutex::new(()),
+            pipeline,
+            tokens,
+            started,
+        };
+        instance.publish_due_crls().await;
+        Ok(Arc::new(instance))
+    }
+
+    pub(super) fn ledger(&self) -> &Arc<Ledger> {
+        &self.pipeline.ledger
+    }
+
+    /// What making a list needs.
+    pub(super) fn crl_tools(&self) -> Tools<'_> {
+        let Pipeline { ledger, queue, clock, .. } = &self.pipeline;
+        Tools { ledger, queue, clock: clock.as_ref() }
+    }
+
+    /// Makes every list that is due; one that cannot be made is tried again at the next call.
+    pub(super) async fn publish_due_crls(&self) {
+        for publisher in self.crls.values() {
+            publisher.publish_if_due(&self.crl_tools()).await;
+        }
+    }
+
+    /// Answers one request of the frontend.
+    pub(super) async fn answer(&self, request: Request) -> Response {
+        match request {
+            Request::Describe => Response::Description {
+                endpoints: self.endpoints.values().map(|e| e.description.clone()).collect(),
+                documents: publication::documents(self),
+            },
+            Request::PkiOperation { endpoint, source, message } => {
+                match self.endpoints.get(endpoint.as_str()) {
+                    Some(endpoint) => self.pipeline.pki_operation(endpoint, source, &message).await,
+                    None => Response::UnknownEndpoint,
+                }
+            }
+        }
+    }
+
+    /// Puts the counted refusals of past minutes into the ledger; of all minutes at shutdown.
+    pub(super) async fn record_refusals(&self, at_shutdown: bool) {
+        let now = (!at_shutdown).then(|| self.pipeline.clock.now());
+        let due = self.pipeline.refusals.due(now);
+        if due.is_empty() {
+            return;
+        }
+        if let Err(e) = self.ledger().append(due).await {
+            log::error!(event = event::LEDGER; "counted refusals were not recorded: {e}");
+        }
+    }
+
+    /// Ends in order: what is queued is finished, what was done is recorded, then the ledger and
+    /// the HSM are closed.
+    pub(super) async fn close(&self) -> Result<(), SignerError> {
+        self.pipeline.queue.drain().await;
+        self.record_refusals(true).await;
+        let lifecycle = Lifecycle { software: software(), reason: "told to stop".into() };
+        let stopped =
+            self.ledger().append(vec![Draft::of_system("signer", Event::Stop(lifecycle))]).await;
+        let closed = self.ledger().close();
+        let ended = self.tokens.shutdown();
+        stopped?;
+        closed?;
+        if ended { Ok(()) } else { Err(SignerError::ModuleHangs) }
+    }
+}
+
+fn profiles<'a>(
+    config: &'a Config,
+    authorities: &BTreeMap<&Name, Authority>,
+) -> Result<BTreeMap<&'a Name, Arc<Profile>>, SignerError> {
+    let mut profiles = BTreeMap::new();
+    for (name, settings) in &config.profile {
+        let mut profile = profile(name.as_str(), settings);
+        profile.check().map_err(SignerError::Profile)?;
+        for (ca, authority) in authorities {
+            for (what, key) in authority.own_keys() {
+                profile.keys.refuse_own(format!("{what} of {ca}"), key);
+            }
+        }
+        profiles.insert(name, Arc::new(profile));
+    }
+    Ok(profiles)
+}
+
+/// The CAs that sign lists, each with its file.
+fn publishers(
+    config: &Config,
+    authorities: &BTreeMap<&Name, Authority>,
+) -> Result<BTreeMap<Arc<str>, Arc<Publisher>>, SignerError> {
+    let folder = config.signer.crl_dir();
+    make_folder(&folder)?;
+    let mut publishers = BTreeMap::new();
+    for (name, settings) in config.ca.iter().filter(|(_, ca)| ca.crl.enabled) {
+        let Some(authority) = authorities.get(name) else { continue };
+        authority.check_crl_sign(&settings.certificate)?;
+        let schedule =
+            Schedule { next_update: settings.crl.next_update, refresh: settings.crl.refresh };
+        let file = folder.join(format!("{name}.crl"));
+        let publisher =
+            Publisher::open(authority.issuer.clone(), authority.signer.clone(), schedule, file)?;
+        publishers.insert(name.as_str().into(), Arc::new(publisher));
+    }
+    Ok(publishers)
+}
+
+fn open_ledger(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+) -> Result<Arc<Ledger>, SignerError> {
+    let store = FileStore::open(StoreOptions::new(config.signer.ledger_dir()), random)?;
+    if let Some(why) = store.database_rebuilt() {
+        log::warn!(event = event::LEDGER; "the index database was rebuilt from the journal: {why}");
+    }
+    let ledger = Ledger::open(store, clock)?;
+    let abandoned = ledger.abandoned_at_open().len();
+    let entries = ledger.head().size();
+    log::info!(event = event::LEDGER, entries, abandoned; "the ledger is open");
+    Ok(ledger)
+}
+
+fn start_entries(config: &Config) -> Vec<Draft> {
+    let lifecycle = Lifecycle { software: software(), reason: String::new() };
+    let configuration = Configuration {
+        digest: Fingerprint(config.digest()),
+        replaces: None,
+        summary: format!(
+            "{} endpoints, {} CAs{}",
+            config.endpoint.len(),
+            config.ca.len(),
+            if config.lab { ", lab = true" } else { "" }
+        ),
+    };
+    vec![
+        Draft::of_system("signer", Event::Start(lifecycle)),
+        Draft::of_system("configuration", Event::ConfigLoaded(configuration)),
+    ]
+}
+
+fn software() -> String {
+    concat!("chancery ", env!("CARGO_PKG_VERSION")).into()
+}

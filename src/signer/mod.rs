@@ -1,0 +1,32 @@
+//! The key-holding role: the way of a request from decoding to CertRep, admin operations, the order of
+//! shutdown. Owns: the wiring of HSM, ledger and policy; the table from refusals to failInfo. Never: a
+//! TCP socket of its own, trust in what the frontend says of a message.
+
+mod admin;
+mod authority;
+mod challenges;
+mod crl;
+mod endpoint;
+mod error;
+mod failure;
+mod in_flight;
+mod instance;
+mod issue;
+mod log_line;
+mod officer;
+mod one_time;
+mod pipeline;
+mod profile;
+mod publication;
+mod query;
+mod refusals;
+mod reply;
+mod revoke;
+mod run;
+mod tokens;
+mod waiting;
+
+pub use authority::load_certificate;
+pub use error::SignerError;
+pub use instance::Secrets;
+pub use run::{World, run};

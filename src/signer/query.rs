@@ -1,0 +1,106 @@
+//! GetCert and GetCRL (RFC 8894 sections 3.3.4 and 3.3.5): off unless the endpoint says otherwise,
+//! and answered only to who holds a certificate of the CA. Strangers learn nothing: whatever they
+//! ask for, they get the answer that a holder gets for a serial number that does not exist.
+
+use std::sync::Arc;
+
+use super::endpoint::Endpoint;
+use super::failure::Failure;
+use super::pipeline::{Pipeline, warn_of_legacy};
+use crate::ledger::TransactionState;
+use crate::pki::crl::Crl;
+use crate::pki::{Certificate, SerialNumber, name};
+use crate::scep::{FailInfo, IssuerAndSerialNumber, MessageType, SignedRequest};
+
+/// What was asked for.
+#[derive(Clone, Debug)]
+pub(super) enum Found {
+    /// A certificate from the ledger.
+    Certificate(Box<Certificate>),
+    /// The newest list.
+    Crl(Arc<Crl>),
+}
+
+impl Pipeline {
+    /// Answers a GetCert or a GetCRL.
+    pub(super) async fn query(
+        &self,
+        endpoint: &Endpoint,
+        request: &SignedRequest,
+    ) -> Result<Found, Failure> {
+        endpoint.algorithms.check(request)?;
+        warn_of_legacy(endpoint, request);
+        offered(endpoint, request.message_type())?;
+        if !request.signer().public_key().kind().is_rsa() {
+            return Err(unknown());
+        }
+        // Before the HSM is asked: a stranger does not even cost a decryption.
+        if !self.holds_ours(endpoint, request.signer())? {
+            return Err(unknown());
+        }
+        let opened = self.opened(endpoint, request).await?;
+        let asked = opened.read(IssuerAndSerialNumber::from_der);
+        let asked = asked.map_err(|e| Failure::unopened(e.diagnosis()))?;
+        let issuer = name::normalised(endpoint.issuer.certificate().subject());
+        if name::normalised(asked.issuer()) != issuer {
+            return Err(unknown());
+        }
+        match (request.message_type(), &endpoint.crl) {
+            (MessageType::GetCrl, Some(publisher)) => match publisher.published() {
+                Some(crl) => Ok(Found::Crl(crl)),
+                None => Err(Failure::Unavailable("there is no CRL yet".into())),
+            },
+            _ => self.certificate(endpoint, asked.serial()),
+        }
+    }
+
+    /// Whether `signer` is a certificate of the endpoint's CA that is in force (T19).
+    fn holds_ours(&self, endpoint: &Endpoint, signer: &Certificate) -> Result<bool, Failure> {
+        let Some(held) = self.held(signer)? else { return Ok(false) };
+        let now = self.clock.now();
+        let in_force = signer.not_before() <= now && now <= signer.not_after();
+        let ours = signer.verify_signature(endpoint.issuer.certificate().public_key()).is_ok();
+        Ok(in_force && ours && !held.revoked)
+    }
+
+    fn certificate(&self, endpoint: &Endpoint, serial: &[u8]) -> Result<Found, Failure> {
+        let record = self.ledger.by_serial(&SerialNumber::from_content(serial))?;
+        let record = record.filter(|r| r.reservation.issuer == endpoint.issuer.id());
+        let Some(TransactionState::Issued { certificate, .. }) = record.map(|r| r.state) else {
+            return Err(unknown());
+        };
+        let certificate = Certificate::from_der(&certificate)
+            .map_err(|e| Failure::Unavailable(format!("a certificate in the ledger: {e}")))?;
+        Ok(Found::Certificate(Box::new(certificate)))
+    }
+}
+
+/// Row 100: what is off is refused with badRequest.
+fn offered(endpoint: &Endpoint, asked: MessageType) -> Result<(), Failure> {
+    let (on, instead) = match asked {
+        MessageType::GetCert => {
+            (endpoint.get_cert, "ask the CA's operators for the certificate".to_owned())
+        }
+        _ => (
+            endpoint.get_crl && endpoint.crl.is_some(),
+            format!("fetch the CRL over HTTP from /crl/{}.crl", endpoint.issuer.id()),
+        ),
+    };
+    match on {
+        true => Ok(()),
+        false => Err(Failure::refused(
+            FailInfo::BadRequest,
+            "message-type",
+            format!("{asked} is not offered here; {instead}"),
+        )),
+    }
+}
+
+/// The one answer to whatever is not there or not for the requester (T19).
+fn unknown() -> Failure {
+    Failure::refused(
+        FailInfo::BadCertId,
+        "unknown-certificate",
+        "no certificate that you may ask for",
+    )
+}

@@ -1,0 +1,11 @@
+//! The ledger on a real disk: what is appended is there, found and checked after every kind of end.
+
+mod damage;
+mod faults;
+mod fixture;
+mod heads;
+mod kill;
+mod powercut;
+mod reopen;
+mod revoked;
+mod verify;

@@ -1,0 +1,247 @@
+//! What operators ask of the signer through its admin socket.
+
+use serde::{Deserialize, Serialize};
+
+use super::Exchange;
+pub use super::admin_enrolment::{
+    ChallengeOrder, ChallengeStatus, Disclosed, NewChallenge, WaitingRequest,
+};
+
+/// A request of an operator's command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    /// How the signer is.
+    Status,
+    /// The request and the certificate of a transaction.
+    RequestShow {
+        /// The endpoint; needed where several know the transaction.
+        endpoint: Option<String>,
+        /// The transaction ID as the client sent it.
+        transaction: String,
+    },
+    /// One ledger entry.
+    LedgerShow {
+        /// Its sequence number.
+        sequence: u64,
+    },
+    /// Ledger entries in their order.
+    LedgerList {
+        /// The first sequence number.
+        from: u64,
+        /// How many at most; the signer may send fewer.
+        limit: u32,
+    },
+    /// A certificate and its status.
+    CertShow {
+        /// The serial number in hexadecimal.
+        serial: String,
+    },
+    /// A change of a certificate's status.
+    CertRevoke(Change),
+    /// Make lists now.
+    CrlNow {
+        /// The CA; all of them without.
+        ca: Option<String>,
+    },
+    /// The newest lists.
+    CrlShow {
+        /// The CA; all of them without.
+        ca: Option<String>,
+    },
+    /// The requests that wait for an officer, or were decided by one.
+    RequestList {
+        /// Only those that wait.
+        pending: bool,
+    },
+    /// An officer's word on a request that waits.
+    RequestDecide {
+        /// The endpoint; needed where the transaction waits at several.
+        endpoint: Option<String>,
+        /// The transaction ID as the device sent it.
+        transaction: String,
+        /// Whether it is granted.
+        approve: bool,
+        /// Why; the device is told where it is not granted.
+        reason: String,
+    },
+    /// Make one-time challenges.
+    ChallengeIssue(ChallengeOrder),
+    /// The one-time challenges and how they stand.
+    ChallengeList,
+    /// Withdraw a one-time challenge.
+    ChallengeRevoke {
+        /// The sequence of the entry that made it.
+        id: u64,
+    },
+}
+
+/// A change of a certificate's status.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// The serial number in hexadecimal.
+    pub serial: String,
+    /// CRLReason (RFC 5280 section 5.3.1); 8 releases a hold.
+    pub reason: u8,
+    /// Why, for the auditor.
+    pub comment: String,
+    /// Whether to say what would be done, and do nothing.
+    pub dry_run: bool,
+}
+
+/// An answer of the signer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Response {
+    /// To [`Request::Status`].
+    Status(Status),
+    /// To [`Request::RequestShow`]: every match, one an endpoint.
+    Transactions(Vec<Transaction>),
+    /// To [`Request::LedgerShow`] and [`Request::LedgerList`].
+    Entries(Vec<Entry>),
+    /// To [`Request::RequestList`]; to [`Request::RequestDecide`] the one that was decided.
+    Requests(Vec<WaitingRequest>),
+    /// To [`Request::ChallengeIssue`].
+    NewChallenges(Vec<NewChallenge>),
+    /// To [`Request::ChallengeList`].
+    Challenges(Vec<ChallengeStatus>),
+    /// It is done, and there is nothing to tell.
+    Done,
+    /// To [`Request::CertShow`].
+    Certificate(Certificate),
+    /// To [`Request::CertRevoke`].
+    StatusChanged {
+        /// The certificate with its status, as it is now.
+        certificate: Certificate,
+        /// The list that has the change; none where nothing was changed or the CA signs no lists.
+        crl: Option<Crl>,
+        /// Why no list could be made; it is tried again.
+        problem: Option<String>,
+    },
+    /// To [`Request::CrlNow`] and [`Request::CrlShow`].
+    Crls(Vec<Crl>),
+    /// Nothing of that name or number.
+    NotFound,
+    /// The signer refuses; the text says why and what to do.
+    Refused(String),
+}
+
+/// How the signer is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The release of the program.
+    pub version: String,
+    /// Milliseconds since 1970 at the start.
+    pub started: u64,
+    /// Requests in the signing queue.
+    pub queued: u32,
+    /// The last durable sequence number; none in an empty ledger.
+    pub ledger_sequence: Option<u64>,
+    /// Why nothing is signed; none in normal service.
+    pub maintenance: Option<String>,
+    /// The tokens.
+    pub tokens: Vec<Token>,
+}
+
+/// A token that the signer uses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token {
+    /// The name in the configuration.
+    pub name: String,
+    /// The serial number.
+    pub serial: String,
+    /// The label.
+    pub label: String,
+    /// Private-key operations since the start.
+    pub operations: u64,
+    /// Operations that failed.
+    pub errors: u64,
+}
+
+/// A transaction of a client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transaction {
+    /// The endpoint.
+    pub endpoint: String,
+    /// The sequence number of the reservation.
+    pub sequence: u64,
+    /// The state in a word: `reserved`, `issued`, `abandoned`; `pending`, `approved`,
+    /// `denied`, `expired` where an officer has or had the word.
+    pub state: String,
+    /// The PKCS#10 request, DER.
+    #[serde(with = "serde_bytes")]
+    pub request: Vec<u8>,
+    /// The certificate, DER, once there is one.
+    #[serde(with = "serde_bytes")]
+    pub certificate: Option<Vec<u8>>,
+}
+
+/// A certificate with its status.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// The serial number in hexadecimal.
+    pub serial: String,
+    /// The CA's name in the configuration.
+    pub ca: String,
+    /// The endpoint that issued it.
+    pub endpoint: String,
+    /// The profile.
+    pub profile: String,
+    /// The subject, for reading.
+    pub subject: String,
+    /// The end of its validity, in milliseconds since 1970.
+    pub not_after: Option<u64>,
+    /// The state in a word or two: `valid`, `expired`, `revoked`, `on hold`, `reserved`, `abandoned`.
+    pub state: String,
+    /// The reason of the last change of its status.
+    pub reason: Option<String>,
+    /// When that was, in milliseconds since 1970.
+    pub changed: Option<u64>,
+    /// What was said to it.
+    pub comment: String,
+    /// The certificate, DER, where there is one.
+    #[serde(with = "serde_bytes")]
+    pub der: Option<Vec<u8>>,
+}
+
+/// A list of revoked certificates.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Crl {
+    /// The CA's name in the configuration.
+    pub ca: String,
+    /// The list's number.
+    pub number: u64,
+    /// When it was made, in milliseconds since 1970.
+    pub this_update: u64,
+    /// When it ends, in milliseconds since 1970.
+    pub next_update: u64,
+    /// How many certificates are on it.
+    pub entries: u64,
+    /// The list in DER.
+    #[serde(with = "serde_bytes")]
+    pub der: Vec<u8>,
+}
+
+/// A ledger entry for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The sequence number.
+    pub sequence: u64,
+    /// Milliseconds since 1970.
+    pub time: u64,
+    /// The event's name.
+    pub event: String,
+    /// Names and values, in order.
+    pub fields: Vec<(String, String)>,
+    /// The entry as it is stored, DER.
+    #[serde(with = "serde_bytes")]
+    pub der: Vec<u8>,
+}
+
+impl Exchange for Request {
+    type Answer = Response;
+    const TAG: u8 = 2;
+    const NAME: &'static str = "admin";
+    const VERSION: u16 = 3;
+    const MAX_MESSAGE: usize = 4 << 20;
+    /// It may hold several CRLs.
+    const MAX_ANSWER: usize = 32 << 20;
+}

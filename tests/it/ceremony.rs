@@ -1,0 +1,261 @@
+//! Key ceremonies without people: plans, rehearsals, tampering, crashes, disclosure.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use softhsm_test::instance::chancery;
+
+/// A plan with every kind of step that leaves something, quick enough to be run many times.
+pub(crate) const SMALL: &str = include_str!("ceremony_small.toml");
+
+pub(crate) fn ceremony(arguments: &[&str], folder: &Path) -> Output {
+    Command::new(chancery().unwrap())
+        .arg("ceremony")
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .unwrap()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap_or(-1)
+}
+
+pub(crate) fn text(output: &Output) -> String {
+    let (out, err) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    format!("{out}\n{err}")
+}
+
+fn small(folder: &Path) {
+    fs::write(folder.join("plan.toml"), SMALL).unwrap();
+}
+
+fn rehearsed() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    small(folder.path());
+    let done = ceremony(&["rehearse", "plan.toml", "--out", "o"], folder.path());
+    assert_eq!(code(&done), 0, "{}", text(&done));
+    folder
+}
+
+#[test]
+fn every_example_is_rehearsed_and_verifies() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/ceremonies");
+    let mut count = 0;
+    for entry in fs::read_dir(&examples).unwrap() {
+        let plan = entry.unwrap().path();
+        if plan.extension().is_none_or(|e| e != "toml") {
+            continue;
+        }
+        count += 1;
+        let folder = tempfile::tempdir().unwrap();
+        let plan = plan.to_str().unwrap();
+        let done = ceremony(&["rehearse", plan, "--out", "o"], folder.path());
+        assert_eq!(code(&done), 0, "{plan}: {}", text(&done));
+        let verified = ceremony(&["verify", "o/evidence"], folder.path());
+        assert_eq!(code(&verified), 0, "{plan}: {}", text(&verified));
+        assert!(text(&verified).contains("REHEARSAL"));
+    }
+    assert!(count >= 3);
+}
+
+#[test]
+fn a_rehearsal_marks_everything() {
+    let folder = rehearsed();
+    let artefacts = folder.path().join("o/evidence/artefacts");
+    for name in ["r.pem", "i.pem"] {
+        let shown = Command::new("openssl")
+            .args(["x509", "-noout", "-subject", "-in"])
+            .arg(artefacts.join(name))
+            .output()
+            .unwrap();
+        assert!(text(&shown).contains("REHEARSAL"), "{}", text(&shown));
+    }
+    let transcript = fs::read_to_string(folder.path().join("o/evidence/transcript.jsonl")).unwrap();
+    assert!(transcript.lines().next().unwrap().contains("\"mode\":\"rehearsal\""));
+    assert!(transcript.contains("\"label\":\"REHEARSAL R\""));
+    let verified = Command::new("openssl")
+        .args(["verify", "-CAfile"])
+        .arg(artefacts.join("r.pem"))
+        .arg(artefacts.join("i.pem"))
+        .output()
+        .unwrap();
+    assert!(verified.status.success(), "{}", text(&verified));
+}
+
+#[test]
+fn every_line_that_is_tampered_with_is_found() {
+    let folder = rehearsed();
+    let path = folder.path().join("o/evidence/transcript.jsonl");
+    let whole = fs::read(&path).unwrap();
+    let paper = chancery::ceremony::verify::verify(path.parent().unwrap(), None).unwrap();
+    let paper = paper.fingerprint.unwrap();
+    let mut start = 0;
+    for (number, line) in whole.split_inclusive(|b| *b == b'\n').enumerate() {
+        // One byte in the middle of each line, one at its end, the line gone, the line doubled.
+        let mut variants = Vec::new();
+        for place in [start + line.len() / 2, start + line.len() - 2] {
+            let mut changed = whole.clone();
+            changed[place] ^= 1;
+            variants.push(changed);
+        }
+        variants.push([&whole[..start], &whole[start + line.len()..]].concat());
+        variants.push([&whole[..start], line, &whole[start..]].concat());
+        for changed in variants {
+            fs::write(&path, changed).unwrap();
+            let found =
+                chancery::ceremony::verify::verify(path.parent().unwrap(), Some(&paper)).unwrap();
+            assert_ne!(
+                found.verdict,
+                chancery::ceremony::verify::Verdict::Good,
+                "line {}",
+                number + 1
+            );
+        }
+        start += line.len();
+    }
+    fs::write(&path, &whole).unwrap();
+    assert_eq!(code(&ceremony(&["verify", "o/evidence"], folder.path())), 0);
+}
+
+#[test]
+fn changed_missing_and_added_files_are_found() {
+    let folder = rehearsed();
+    let evidence = folder.path().join("o/evidence");
+    let verdict = || code(&ceremony(&["verify", "o/evidence"], folder.path()));
+    for name in ["artefacts/r.pem", "artefacts/r.crl", "artefacts/response.json", "plan.toml"] {
+        let path = evidence.join(name);
+        let whole = fs::read(&path).unwrap();
+        let mut changed = whole.clone();
+        let middle = changed.len() / 2;
+        changed[middle] ^= 1;
+        fs::write(&path, changed).unwrap();
+        assert_eq!(verdict(), 3, "{name}");
+        fs::remove_file(&path).unwrap();
+        assert_eq!(verdict(), 3, "{name}");
+        fs::write(&path, whole).unwrap();
+    }
+    fs::write(evidence.join("artefacts/more.pem"), b"x").unwrap();
+    assert_eq!(verdict(), 3);
+    fs::remove_file(evidence.join("artefacts/more.pem")).unwrap();
+    assert_eq!(verdict(), 0);
+    let other = "aardvark adroitness ".repeat(16);
+    let wrong = ceremony(&["verify", "o/evidence", "--fingerprint", &other], folder.path());
+    assert_eq!(code(&wrong), 3);
+}
+
+#[test]
+fn a_crash_anywhere_leaves_a_partial_transcript_that_resumes() {
+    let folder = tempfile::tempdir().unwrap();
+    small(folder.path());
+    let whole = rehearsed();
+    let lines = fs::read_to_string(whole.path().join("o/evidence/transcript.jsonl"))
+        .unwrap()
+        .lines()
+        .count();
+    // Every line takes minutes; every seventh and the last ones are tried here, all of them by hand.
+    for at in (1..lines).step_by(7).chain([lines - 2, lines - 1]) {
+        let _ = fs::remove_dir_all(folder.path().join("o"));
+        let at = at.to_string();
+        let crashed =
+            ceremony(&["rehearse", "plan.toml", "--out", "o", "--crash-after", &at], folder.path());
+        assert_eq!(crashed.status.code(), None, "line {at}");
+        assert_eq!(code(&ceremony(&["verify", "o/evidence"], folder.path())), 4, "line {at}");
+        let resumed = ceremony(&["rehearse", "plan.toml", "--out", "o", "--resume"], folder.path());
+        assert_eq!(code(&resumed), 0, "line {at}: {}", text(&resumed));
+        let verified = ceremony(&["verify", "o/evidence"], folder.path());
+        assert_eq!(code(&verified), 0, "line {at}: {}", text(&verified));
+        let transcript =
+            fs::read_to_string(folder.path().join("o/evidence/transcript.jsonl")).unwrap();
+        for (kind, count) in [
+            ("\"kind\":\"key-intent\"", 2),
+            ("\"kind\":\"to-be-signed\"", 4),
+            ("\"kind\":\"signature\"", 4),
+        ] {
+            assert_eq!(transcript.matches(kind).count(), count, "line {at}: {kind}");
+        }
+    }
+}
+
+#[test]
+fn a_disclosure_hides_people_and_keeps_the_fingerprint() {
+    let folder = rehearsed();
+    let disclosed = ceremony(
+        &["bundle", "disclose", "o/evidence", "public", "--level", "public"],
+        folder.path(),
+    );
+    assert_eq!(code(&disclosed), 0, "{}", text(&disclosed));
+    let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+    for name in ["public/transcript.jsonl", "public/report.html", "public/report.md"] {
+        assert!(!read(name).contains("Rehearsal witness"), "{name}");
+    }
+    assert!(!folder.path().join("public/artefacts/t.backup").exists());
+    let json = |at: &str| {
+        let out = Command::new(chancery().unwrap())
+            .args(["--json", "ceremony", "verify", at])
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        serde_json::from_slice::<serde_json::Value>(&out.stdout).unwrap()
+    };
+    let (whole, public) = (json("o/evidence"), json("public"));
+    assert_eq!(whole["fingerprint"], public["fingerprint"]);
+    assert_eq!(public["verdict"], "good");
+}
+
+#[test]
+fn a_dry_run_writes_nothing_and_shows_everything() {
+    let folder = tempfile::tempdir().unwrap();
+    small(folder.path());
+    let run = ceremony(&["run", "plan.toml", "--dry-run"], folder.path());
+    assert_eq!(code(&run), 0, "{}", text(&run));
+    for word in [
+        "C_InitToken",
+        "C_GenerateKeyPair",
+        "CKA_SENSITIVE",
+        "C_DestroyObject",
+        "c certificate",
+        "BEGIN TO BE SIGNED",
+    ] {
+        assert!(text(&run).contains(word), "{word}");
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_plan_that_breaks_a_lint_fails_its_check() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = folder.path().join("plan.toml");
+    fs::write(&plan, SMALL.replace("validity = \"20y\"", "validity = \"30y\"")).unwrap();
+    let checked = ceremony(&["plan", "check", "plan.toml"], folder.path());
+    assert_eq!(code(&checked), 8);
+    assert!(text(&checked).contains("validity-length"), "{}", text(&checked));
+    fs::write(
+        &plan,
+        SMALL
+            .replace("skip_lints = []", "skip_lints = [\"validity-length\"]")
+            .replace("validity = \"20y\"", "validity = \"30y\""),
+    )
+    .unwrap();
+    assert_eq!(code(&ceremony(&["plan", "check", "plan.toml"], folder.path())), 0);
+}
+
+#[test]
+fn the_script_names_every_step_and_its_words() {
+    let folder = tempfile::tempdir().unwrap();
+    small(folder.path());
+    let script = text(&ceremony(&["plan", "script", "plan.toml"], folder.path()));
+    let plan = chancery::ceremony::plan::load(SMALL).unwrap();
+    for step in &plan.steps {
+        assert!(script.contains(&format!("({}, {})", step.id, step.name)), "{}", step.id);
+        if step.confirm > 0 {
+            let digest = chancery::ceremony::plan::step_digest(&plan.digest(), &step.id);
+            assert!(script.contains(&chancery::ceremony::words::phrase(&digest)));
+        }
+    }
+    assert!(script.contains("PRODUCTION SCRIPT") && script.contains("<svg"));
+    let rehearsal = text(&ceremony(&["plan", "script", "plan.toml", "--rehearsal"], folder.path()));
+    assert!(rehearsal.contains("REHEARSAL SCRIPT"));
+}

@@ -1,0 +1,95 @@
+//! Renewal by certificate (rows 63 to 72): real requests, five generations, every refusal's text.
+
+use softhsm_test::client::{Csr, Device, Server, Text, keys};
+use softhsm_test::instance::{Instance, Options};
+
+use crate::common::{BAD_REQUEST, good, granted, refused};
+
+/// An instance whose certificates may be renewed from their first day on.
+fn renewing(settings: &str) -> (Instance, Server) {
+    let mut instance = Instance::create(&Options::default()).unwrap();
+    let renewal = format!("[endpoint.device]\nrenewal = {{ {settings} }}");
+    instance.configure(|text| text.replace("[endpoint.device]", &renewal)).unwrap();
+    instance.start().unwrap();
+    let server = instance.server().unwrap();
+    (instance, server)
+}
+
+fn enrolled(instance: &Instance, server: &Server, name: &str) -> Device {
+    let (device, draft) = good(instance, server, name);
+    let certificate = granted(instance, server, &device, &draft);
+    Device::issued(device.key, certificate)
+}
+
+/// A new key and the request for it.
+fn renewal(csr: Csr) -> (Device, Vec<u8>) {
+    let new = Device::with_key(keys::rsa().unwrap(), "new").unwrap();
+    let csr = csr.build(&new.key).unwrap();
+    (new, csr)
+}
+
+#[test]
+fn row_063_067_069_five_renewals_in_a_row_with_new_keys_and_no_challenge() {
+    let (instance, server) = renewing("window = \"3650d\"");
+    assert!(server.capabilities.iter().any(|c| c == "Renewal"), "row 19");
+    let mut device = enrolled(&instance, &server, "router");
+    for kind in ["17", "17", "17", "19", "19"] {
+        let (new, csr) = renewal(Csr::new("router"));
+        let draft = server.draft(&device, kind, csr).unwrap();
+        // The reply opens with the old key: it is enveloped to the certificate that signed.
+        let reply = server.send(&device, &draft).unwrap();
+        let certificate = reply.certificate().unwrap().clone();
+        assert_eq!(certificate.spki, new.key.public_key_to_der().unwrap());
+        instance.verify(&certificate).unwrap();
+        device = Device::issued(new.key, certificate);
+    }
+    let entries = instance.ask(&["ledger", "list", "--json"]).unwrap();
+    assert_eq!(entries.matches("\"evidence\":\"renewal\"").count(), 5, "{entries}");
+}
+
+#[test]
+fn row_070_071_t09_refusals_say_which_rule() {
+    let (instance, server) = renewing("window = \"30d\"");
+    let device = enrolled(&instance, &server, "router");
+    let (_, csr) = renewal(Csr::new("router"));
+    let draft = server.draft(&device, "17", csr).unwrap();
+    let text = refused(&server, &device, &draft, BAD_REQUEST).unwrap();
+    assert!(text.contains("can be renewed from"), "{text}");
+
+    let (stranger, _) = good(&instance, &server, "stranger");
+    let (_, csr) = renewal(Csr::new("stranger"));
+    let draft = server.draft(&stranger, "17", csr).unwrap();
+    let text = refused(&server, &stranger, &draft, BAD_REQUEST).unwrap();
+    assert!(text.contains("not issued here"), "{text}");
+}
+
+#[test]
+fn row_064_067_070_names_keys_and_a_wrong_challenge() {
+    let (instance, server) = renewing("window = \"3650d\"");
+    let device = enrolled(&instance, &server, "router");
+    let ask = |csr: Csr| {
+        let (_, csr) = renewal(csr);
+        let draft = server.draft(&device, "17", csr).unwrap();
+        refused(&server, &device, &draft, BAD_REQUEST).unwrap()
+    };
+    assert!(ask(Csr::new("another")).contains("subject"));
+    assert!(ask(Csr::new("router").dns_names(&["more.example"])).contains("alternative names"));
+    let wrong = Csr::new("router").challenge("this is not the challenge");
+    assert!(ask(wrong).contains("challenge password is wrong"));
+    let same_key = Csr::new("router").build(&device.key).unwrap();
+    let mut draft = server.draft(&device, "17", same_key).unwrap();
+    draft.message.transaction_id = Text::printable("the same key again");
+    let text = refused(&server, &device, &draft, BAD_REQUEST).unwrap();
+    assert!(text.contains("new key"), "{text}");
+}
+
+#[test]
+fn row_019_021_without_renewal_the_keyword_is_absent_and_the_request_refused() {
+    let (instance, server) = renewing("enabled = false");
+    assert!(!server.capabilities.iter().any(|c| c == "Renewal"));
+    let device = enrolled(&instance, &server, "router");
+    let (_, csr) = renewal(Csr::new("router"));
+    let draft = server.draft(&device, "17", csr).unwrap();
+    let text = refused(&server, &device, &draft, BAD_REQUEST).unwrap();
+    assert!(text.contains("renews no certificates"), "{text}");
+}
