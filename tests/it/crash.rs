@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use softhsm_test::client::{Delivery, Device, Draft, Parts, Server};
+use softhsm_test::client::{Delivery, Device, Draft, Parts, Server, keys};
 use softhsm_test::instance::{Instance, Options};
 
 use crate::common::{Entry, each_recorded_once, good, granted, ledger};
@@ -22,6 +22,7 @@ fn no_acknowledged_certificate_is_lost() {
     let mut instance = Instance::create(&Options::default()).unwrap();
     instance.start_roles().unwrap();
     let server = instance.server().unwrap();
+    let keys = keys::many_rsa(8).unwrap();
     let (probe, draft) = good(&instance, &server, "probe");
     let first = granted(&instance, &server, &probe, &draft);
     let mut all: Vec<Parts> = vec![first.clone()];
@@ -34,7 +35,7 @@ fn no_acknowledged_certificate_is_lost() {
         let pids: Vec<Pid> =
             victims.iter().map(|role| pid(instance.service(role).unwrap().pid())).collect();
         let seen: Vec<load::Seen> = std::thread::scope(|scope| {
-            let workers = load::start(scope, (&instance, &server), 8, &stop);
+            let workers = load::start(scope, (&instance, &server), &keys, &stop);
             std::thread::sleep(moment);
             pids.iter().for_each(|pid| kill_process(*pid, Signal::KILL).unwrap());
             stop.store(true, Ordering::Relaxed);

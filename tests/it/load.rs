@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::Scope;
 use std::thread::ScopedJoinHandle;
 
-use softhsm_test::client::{Csr, Delivery, Device, Draft, Parts, Server, keys};
+use softhsm_test::client::{Csr, Delivery, Device, Draft, Parts, Server, keys::Key};
 use softhsm_test::instance::Instance;
 
 static NAMES: AtomicUsize = AtomicUsize::new(0);
@@ -37,19 +37,19 @@ pub struct Seen {
     pub others: Vec<Other>,
 }
 
-/// Starts `workers` threads that enrol until `stop` is set; the first failure ends a thread.
+/// Starts a thread for each of `keys` that enrols until `stop` is set; the first failure ends a
+/// thread. The keys are made before, so that a kill meets requests and not key generation.
 pub fn start<'scope, 'env>(
     scope: &'scope Scope<'scope, 'env>,
     (instance, server): (&'env Instance, &'env Server),
-    workers: usize,
+    keys: &'env [Key],
     stop: &'env AtomicBool,
 ) -> Vec<ScopedJoinHandle<'scope, Seen>> {
-    (0..workers).map(|_| scope.spawn(|| enrol_until(instance, server, stop))).collect()
+    keys.iter().map(|key| scope.spawn(|| enrol_until(instance, server, key, stop))).collect()
 }
 
-fn enrol_until(instance: &Instance, server: &Server, stop: &AtomicBool) -> Seen {
+fn enrol_until(instance: &Instance, server: &Server, key: &Key, stop: &AtomicBool) -> Seen {
     let mut seen = Seen::default();
-    let key = keys::rsa().unwrap();
     while !stop.load(Ordering::Relaxed) {
         let name = format!("load-{}", NAMES.fetch_add(1, Ordering::Relaxed));
         let device = Device::with_key(key.clone(), &name).unwrap();

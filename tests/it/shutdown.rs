@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use softhsm_test::client::Parts;
+use softhsm_test::client::{Parts, keys};
 use softhsm_test::instance::{Instance, Options};
 
 use crate::common::{each_recorded_once, ledger};
@@ -22,6 +22,7 @@ const AT_THE_DOOR: [&str; 4] = [
 #[test]
 fn sigterm_under_load_answers_what_was_taken_in() {
     let mut instance = Instance::create(&Options::default()).unwrap();
+    let keys = keys::many_rsa(8).unwrap();
     let mut all: Vec<Parts> = Vec::new();
     let mut turned_away: HashSet<String> = HashSet::new();
     for round in 0..3 {
@@ -29,7 +30,7 @@ fn sigterm_under_load_answers_what_was_taken_in() {
         let server = instance.server().unwrap();
         let stop = AtomicBool::new(false);
         let seen: Vec<load::Seen> = std::thread::scope(|scope| {
-            let workers = load::start(scope, (&instance, &server), 8, &stop);
+            let workers = load::start(scope, (&instance, &server), &keys, &stop);
             std::thread::sleep(Duration::from_millis(400 + 70 * round));
             instance.terminate("serve").unwrap();
             std::thread::sleep(Duration::from_secs(2));
