@@ -9,7 +9,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::{
     ca, ceremony, cert, challenge, config, credential, crl, exchange, frontend, generate, import,
-    init, ledger, output, request, role, serve, signer, status,
+    init, ledger, metrics, output, request, role, serve, signer, status,
 };
 use crate::config::{Config, LogLevel};
 
@@ -75,6 +75,8 @@ enum Command {
     Config(config::Command),
     /// Show how the signer is
     Status,
+    /// Print the signer's metrics in Prometheus' text format
+    Metrics,
     /// Show the CAs' certificates
     #[command(subcommand)]
     Ca(ca::Command),
@@ -140,6 +142,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Frontend(arguments) => frontend::run(&arguments, common),
         Command::Config(command) => config::run(command, common),
         Command::Status => status::run(common),
+        Command::Metrics => metrics::run(common),
         Command::Ca(command) => ca::run(&command, common),
         Command::Request(command) => request::run(command, common),
         Command::Cert(command) => cert::run(command, common),

@@ -20,7 +20,18 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<(), Failure> {
     role::block_on(async {
         let shutdown = role::stopped().await?;
         let tell = |progress: Progress<'_>| {
-            let Progress::Ready(addresses) = progress else { return };
+            let addresses = match progress {
+                Progress::Ready(addresses) => addresses,
+                Progress::Watched(address) => {
+                    let address = address.to_string();
+                    log::info!(
+                        event = event::READY, address = address.as_str();
+                        "metrics and health are at http://{address}/metrics, /healthz and /readyz"
+                    );
+                    return;
+                }
+                Progress::Bound(_) => return,
+            };
             let listed: Vec<String> = addresses.iter().map(ToString::to_string).collect();
             let listed = listed.join(" ");
             log::info!(event = event::READY, addresses = listed.as_str(); "the frontend serves");
@@ -59,6 +70,7 @@ fn options(config: &Config) -> FrontendOptions {
     FrontendOptions {
         listen: settings.listen.clone(),
         inherited: Vec::new(),
+        metrics: config.metrics.listen,
         signer_socket: config.signer.socket.clone(),
         limits: FrontendLimits { http, signer, ..FrontendLimits::default() },
     }

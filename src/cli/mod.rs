@@ -19,6 +19,7 @@ mod generate;
 mod import;
 mod init;
 mod ledger;
+mod metrics;
 mod officer;
 mod one_time;
 mod output;

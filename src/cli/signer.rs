@@ -88,6 +88,7 @@ fn failure(e: SignerError) -> Failure {
         SignerError::Socket { .. }
         | SignerError::Crl { .. }
         | SignerError::Serve(_)
+        | SignerError::Metrics(_)
         | SignerError::NoPin(_) => (Exit::Failed, "mend the cause and start it again"),
     };
     // The journal should have it too, not the terminal alone.

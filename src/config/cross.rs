@@ -40,6 +40,13 @@ pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
             "add \"127.0.0.1:8080\"",
         );
     }
+    if let Some(address) = config.metrics.listen.filter(|a| !a.ip().is_loopback()) {
+        reader.fail(
+            "metrics.listen",
+            format!("{address} can be reached from other hosts"),
+            "use \"127.0.0.1:9464\" or \"[::1]:9464\", and let a collector on this host read it",
+        );
+    }
     for (name, token) in &config.token {
         check_token(&format!("token.{name}"), token, reader);
     }

@@ -26,6 +26,8 @@ section! {
         signer: Signer = {},
         /// The network role, `chancery frontend`.
         frontend: Frontend = {},
+        /// What watches the service: metrics and health.
+        metrics: Metrics = {},
         /// The PKCS#11 tokens, by a name that the keys refer to.
         token: BTreeMap<Name, Token>,
         /// The certificate authorities, by a name that the endpoints refer to.
@@ -77,6 +79,17 @@ section! {
         /// How many requests may wait for a signature. When the queue is full, devices are told to come
         /// back (503 with Retry-After).
         queue: u32 [1, 1000000] = 1024,
+    }
+}
+
+section! {
+    /// Metrics in Prometheus' text format at `/metrics`, liveness at `/healthz`, readiness at `/readyz`.
+    /// The frontend serves them, its own and the signer's together. `chancery metrics` prints the
+    /// signer's without it.
+    pub struct Metrics {
+        /// The address to serve them on, of the loopback interface: they are for this host alone. Port
+        /// 0 takes a free one and prints it. Without it they are not served.
+        listen: Option<SocketAddr>,
     }
 }
 

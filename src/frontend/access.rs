@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::reply::Reply;
 use crate::telemetry::event;
+use crate::telemetry::metrics::FrontendMetrics;
 
 /// What is known of a request before it is answered.
 #[derive(Debug)]
@@ -25,8 +26,13 @@ impl Access {
         Self { source, began: Instant::now(), endpoint, operation: "-", transaction }
     }
 
-    /// Writes the record.
-    pub(super) fn log(&self, reply: &Reply) {
+    /// Writes the record and counts the request.
+    pub(super) fn log(&self, reply: &Reply, metrics: &FrontendMetrics) {
+        metrics.request(
+            (&self.endpoint, self.operation),
+            (reply.outcome, reply.status.as_u16()),
+            self.began.elapsed(),
+        );
         self.log_to(log::logger(), reply);
     }
 

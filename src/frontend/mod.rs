@@ -11,6 +11,7 @@ mod access;
 mod description;
 mod directory;
 mod document;
+mod observe;
 mod operation;
 mod options;
 mod precheck;

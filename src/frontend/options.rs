@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::telemetry::metrics::MetricsError;
 use crate::{http, wire};
 
 /// What `chancery frontend` needs to know.
@@ -13,6 +14,8 @@ pub struct FrontendOptions {
     pub listen: Vec<SocketAddr>,
     /// Sockets that listen already, handed over by the service manager.
     pub inherited: Vec<TcpListener>,
+    /// Where metrics and health are served; nowhere without.
+    pub metrics: Option<SocketAddr>,
     /// The signer's frontend socket.
     pub signer_socket: PathBuf,
     /// The bounds.
@@ -53,6 +56,9 @@ pub enum FrontendError {
     /// There is nothing to listen on.
     #[error("there is no address to listen on; set frontend.listen in the configuration")]
     NoAddress,
+    /// The metrics cannot be made.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
     /// A listening socket cannot be had.
     #[error(transparent)]
     Bind(#[from] http::BindError),

@@ -11,9 +11,11 @@ use axum::Router;
 use tokio::sync::{Notify, Semaphore, watch};
 
 use super::description;
+use super::observe::Observed;
 use super::options::{FrontendError, FrontendOptions};
 use super::service::{Frontend, serve};
 use crate::http;
+use crate::telemetry::metrics::FrontendMetrics;
 use crate::wire::Client;
 
 /// What the role tells of its start.
@@ -22,6 +24,8 @@ pub enum Progress<'a> {
     /// It listens on these addresses. Until the signer's first description comes, every request is
     /// answered 503.
     Bound(&'a [SocketAddr]),
+    /// Metrics and health are served on this address.
+    Watched(SocketAddr),
     /// It answers on these addresses: the first description is there, or it did not come within
     /// [`FrontendLimits::first_description`](super::FrontendLimits::first_description). A frontend
     /// without its signer is up all the same: it says 503 and reconnects by itself.
@@ -43,6 +47,10 @@ pub async fn run(
     if listeners.is_empty() {
         return Err(FrontendError::NoAddress);
     }
+    let watchers = http::bind(&options.metrics.into_iter().collect::<Vec<_>>())?.pop();
+    if let Some(address) = watchers.as_ref().and_then(|w| w.local_addr().ok()) {
+        tell(Progress::Watched(address));
+    }
     let addresses: Vec<_> = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
     tell(Progress::Bound(&addresses));
 
@@ -58,6 +66,8 @@ pub async fn run(
     ));
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let retry_after = u32::try_from(limits.retry_after.as_secs()).unwrap_or(u32::MAX);
+    let metrics = Arc::new(FrontendMetrics::new()?);
+    let observed = Observed { signer: signer.clone(), metrics: metrics.clone() };
     let frontend = Frontend {
         signer,
         directory,
@@ -65,6 +75,7 @@ pub async fn run(
         readers: Arc::new(Semaphore::new(processors)),
         retry_after: NonZeroU32::new(retry_after).unwrap_or(NonZeroU32::MIN),
         refusals: AtomicU32::new(0),
+        metrics,
         max_body: limits.http.body,
     };
     let router = Router::new().fallback(serve).with_state(Arc::new(frontend));
@@ -74,9 +85,16 @@ pub async fn run(
         tell(Progress::Ready(&addresses));
         std::future::pending().await
     };
+    let observing = async {
+        if let Some(watchers) = watchers {
+            observed.serve(watchers, limits.http).await;
+        }
+        std::future::pending().await
+    };
     let cut = tokio::select! {
         cut = serving => cut,
         never = announcing => never,
+        never = observing => never,
     };
     describing.abort();
     if cut > 0 { Err(FrontendError::Undrained(cut)) } else { Ok(()) }

@@ -16,6 +16,7 @@ use super::precheck::{self, Carried, Message, Unreadable};
 use super::query::Query;
 use super::reply::Reply;
 use crate::http::Peer;
+use crate::telemetry::metrics::FrontendMetrics;
 use crate::wire::frontend::{Request as ToSigner, Response as FromSigner};
 use crate::wire::{CallError, Client};
 
@@ -32,6 +33,7 @@ pub(super) struct Frontend {
     pub(super) retry_after: NonZeroU32,
     /// Spreads Retry-After.
     pub(super) refusals: AtomicU32,
+    pub(super) metrics: Arc<FrontendMetrics>,
     /// [`crate::http::Limits::body`].
     pub(super) max_body: usize,
 }
@@ -47,7 +49,7 @@ pub(super) async fn serve(
 ) -> Response<Body> {
     let mut access = Access::new(peer.ip().to_canonical());
     let reply = frontend.reply(request, &mut access).await;
-    access.log(&reply);
+    access.log(&reply, &frontend.metrics);
     // A refusal may be of a PKIOperation that was not recognised: only what is known to be the same
     // for everybody may be stored.
     let cacheable = [Operation::GetCaCaps.name(), Operation::GetCaCert.name()];
@@ -144,8 +146,10 @@ impl Frontend {
                 self.description_wanted.notify_one();
                 Reply::no_endpoint()
             }
-            Ok(FromSigner::Description { .. }) => {
-                log::error!("the signer answers a PKIOperation with a description");
+            Ok(
+                FromSigner::Description { .. } | FromSigner::Metrics(_) | FromSigner::Health { .. },
+            ) => {
+                log::error!("the signer answers a PKIOperation with something else");
                 self.later("signer failed", self.retry_after)
             }
             Err(CallError::Overloaded) => self.later("busy", self.retry_after),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::instance::Instance;
 use super::officer::{self, Word};
-use super::{challenges, revoke, waiting};
+use super::{challenges, observe, revoke, waiting};
 use crate::clock::Timestamp;
 use crate::ledger::{Actor, Entry, Event, Origin, Sequence, TransactionState, Verdict};
 use crate::pki::SerialNumber;
@@ -49,6 +49,7 @@ pub(super) async fn answer(instance: &Arc<Instance>, peer: Peer, request: Reques
             revoke::revoke(instance, peer, change).await.map_err(|e| e.to_string())
         }
         Request::CrlNow { ca } => Ok(revoke::lists(instance, ca.as_deref(), true).await),
+        Request::Metrics => observe::metrics(instance).map(Response::Metrics),
         Request::CrlShow { ca } => Ok(revoke::lists(instance, ca.as_deref(), false).await),
     };
     answer.unwrap_or_else(Response::Refused)

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::SignerError;
+use super::observe::Ends;
 use super::tokens::Tokens;
 use crate::clock::Timestamp;
 use crate::config::{self, Name};
@@ -103,6 +104,18 @@ impl Authority {
             self.issuer.id()
         );
         Err(SignerError::Unfit { path: path.into(), place, cause })
+    }
+
+    /// When its certificates end.
+    pub(super) fn ends(&self) -> Ends {
+        Ends {
+            ca: self.issuer.id().into(),
+            not_after: self.issuer.certificate().not_after(),
+            ra_not_after: [
+                ("decryption", self.ra_decryption.not_after()),
+                ("signing", self.ra_signing.not_after()),
+            ],
+        }
     }
 
     /// The public keys of the CA and its RA, which nobody else may have certified.

@@ -17,6 +17,7 @@ use crate::revocation::{Schedule, last_number, next_number, revoked};
 use crate::signing::{Class, Queue, Signer, SigningError, Work};
 use crate::store::replace_file;
 use crate::telemetry::event;
+use crate::telemetry::metrics::SignerMetrics;
 
 /// How long a list may wait for the HSM.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -46,6 +47,7 @@ pub(super) struct Tools<'a> {
     pub(super) ledger: &'a Ledger,
     pub(super) queue: &'a Queue,
     pub(super) clock: &'a dyn Clock,
+    pub(super) metrics: &'a SignerMetrics,
 }
 
 /// Makes and keeps the lists of one CA.
@@ -132,6 +134,7 @@ impl Publisher {
         };
         if let Err(e) = done {
             self.state().retry_at = Some(tools.clock.now().after(RETRY_AFTER));
+            tools.metrics.crl_failed(self.issuer.id());
             self.report(&e, now);
         }
     }

@@ -7,11 +7,15 @@ use crate::issuance::{IssuerError, ProfileError};
 use crate::ledger::{LedgerError, StoreError};
 use crate::pki::CertificateError;
 use crate::ra::{ChallengeError, SealError};
+use crate::telemetry::metrics::MetricsError;
 use crate::wire::ServeError;
 
 /// Why the signer does not start, or ends.
 #[derive(Debug, thiserror::Error)]
 pub enum SignerError {
+    /// The metrics cannot be made.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
     /// A certificate's file cannot be used.
     #[error("the certificate file {} cannot be used: {cause}", path.display())]
     CertificateFile {

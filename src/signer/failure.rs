@@ -54,6 +54,17 @@ impl Failure {
         })
     }
 
+    /// The kind of failure, for counters: one of a closed set.
+    pub(super) const fn kind(&self) -> &'static str {
+        match self {
+            Self::Refused(refused) => refused.reason,
+            Self::Unreadable(_) => "unreadable",
+            Self::Pending => "pending",
+            Self::Busy => "busy",
+            Self::Unavailable(_) => "unavailable",
+        }
+    }
+
     /// What a log line says of it.
     pub(super) fn log_text(&self) -> String {
         match self {

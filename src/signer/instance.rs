@@ -1,6 +1,7 @@
 //! The signer as a whole: everything that a configuration names, opened and checked.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::authority::{Authority, one_purpose};
@@ -8,6 +9,7 @@ use super::crl::{Publisher, Tools};
 use super::endpoint::Endpoint;
 use super::error::SignerError;
 use super::in_flight::InFlight;
+use super::observe::{self, Ends};
 use super::one_time::Claims;
 use super::pipeline::Pipeline;
 use super::profile::profile;
@@ -25,6 +27,7 @@ use crate::secret::Secret;
 use crate::signing::{Queue, QueueLimits};
 use crate::store::{FileStore, StoreOptions, make_folder};
 use crate::telemetry::event;
+use crate::telemetry::metrics::SignerMetrics;
 use crate::wire::frontend::{Request, Response};
 
 /// The secrets of the signer, read by the command line and wiped after use.
@@ -45,6 +48,10 @@ pub(super) struct Instance {
     pub(super) endpoints: BTreeMap<Arc<str>, Arc<Endpoint>>,
     /// Every CA, whether or not an endpoint uses it.
     pub(super) issuers: Vec<Arc<Issuer>>,
+    /// When the certificates of every CA end.
+    pub(super) authorities: Vec<Ends>,
+    /// The folder of the ledger.
+    pub(super) ledger_dir: PathBuf,
     /// The CAs that sign lists, by their names.
     pub(super) crls: BTreeMap<Arc<str>, Arc<Publisher>>,
     /// Held while a certificate's status is looked at and changed.
@@ -63,6 +70,7 @@ impl Instance {
         random: Arc<dyn Random>,
     ) -> Result<Arc<Self>, SignerError> {
         let tokens = Tokens::open(config, secrets.pins)?;
+        let metrics = Arc::new(SignerMetrics::new()?);
         let mut authorities = BTreeMap::new();
         for (name, ca) in &config.ca {
             let authority = Authority::new(
@@ -71,7 +79,8 @@ impl Instance {
                 &tokens,
                 &secrets.implicit_rejection,
                 clock.now(),
-            )?;
+            )?
+            .measured(&metrics);
             authorities.insert(name, authority);
         }
         one_purpose(&authorities)?;
@@ -108,10 +117,13 @@ impl Instance {
             in_flight: InFlight::new(),
             refusals: RefusalCounter::default(),
             claims: Claims::default(),
+            metrics,
         };
         let instance = Self {
             endpoints,
             issuers: authorities.values().map(|a| a.issuer.clone()).collect(),
+            authorities: authorities.values().map(Authority::ends).collect(),
+            ledger_dir: config.signer.ledger_dir(),
             crls,
             status_changes: tokio::sync::Mutex::new(()),
             pipeline,
@@ -128,8 +140,8 @@ impl Instance {
 
     /// What making a list needs.
     pub(super) fn crl_tools(&self) -> Tools<'_> {
-        let Pipeline { ledger, queue, clock, .. } = &self.pipeline;
-        Tools { ledger, queue, clock: clock.as_ref() }
+        let Pipeline { ledger, queue, clock, metrics, .. } = &self.pipeline;
+        Tools { ledger, queue, clock: clock.as_ref(), metrics }
     }
 
     /// Makes every list that is due; one that cannot be made is tried again at the next call.
@@ -146,6 +158,10 @@ impl Instance {
                 endpoints: self.endpoints.values().map(|e| e.description.clone()).collect(),
                 documents: publication::documents(self),
             },
+            Request::Metrics => {
+                observe::metrics(self).map_or_else(Response::Unavailable, Response::Metrics)
+            }
+            Request::Health => Response::Health { problems: observe::problems(self) },
             Request::PkiOperation { endpoint, source, message } => {
                 match self.endpoints.get(endpoint.as_str()) {
                     Some(endpoint) => self.pipeline.pki_operation(endpoint, source, &message).await,

@@ -16,6 +16,7 @@ use crate::pki::{Certificate, SerialNumber};
 use crate::ra::{AuthorizedRequest, RequestSeal};
 use crate::random::Random;
 use crate::signing::{Class, Queue, Work};
+use crate::telemetry::metrics::SignerMetrics;
 
 /// How long a request may wait for the HSM: longer than that no device waits.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -71,6 +72,8 @@ pub(super) struct Issuance<'a> {
     pub(super) replaces: Option<Sequence>,
     /// Where the uses of one-time challenges are claimed.
     pub(super) book: Book<'a>,
+    /// Where it is counted.
+    pub(super) metrics: &'a SignerMetrics,
 }
 
 impl Issuance<'_> {
@@ -99,6 +102,7 @@ impl Issuance<'_> {
         let committed = permit.result().await?;
         let certificate = Certificate::from_der(committed.object())
             .map_err(|e| Failure::Unavailable(e.to_string()))?;
+        self.metrics.issued(issuer.id(), &profile.name);
         Ok(Issued { certificate: Arc::new(certificate), fresh: true })
     }
 

@@ -13,6 +13,8 @@ mod in_flight;
 mod instance;
 mod issue;
 mod log_line;
+mod measured;
+mod observe;
 mod officer;
 mod one_time;
 mod pipeline;

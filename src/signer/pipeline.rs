@@ -25,6 +25,7 @@ use crate::scep::{FailInfo, Limits, MessageType, ReplyContext, SignedRequest};
 use crate::secret::Secret;
 use crate::signing::Queue;
 use crate::telemetry::event;
+use crate::telemetry::metrics::SignerMetrics;
 use crate::wire::frontend::Response;
 
 /// What every message needs.
@@ -37,6 +38,7 @@ pub(super) struct Pipeline {
     pub(super) in_flight: InFlight<Result<Issued, Failure>>,
     pub(super) refusals: RefusalCounter,
     pub(super) claims: Claims,
+    pub(super) metrics: Arc<SignerMetrics>,
 }
 
 /// What a message got.
@@ -83,7 +85,7 @@ impl Pipeline {
             self.refusals.count(now, &endpoint.name, source, refused.reason, example);
         }
         let response = self.answer(endpoint, context.as_ref(), &outcome).await;
-        line.finish(&outcome, &response, self.clock.as_ref());
+        line.finish(&outcome, &response, self.clock.as_ref(), &self.metrics);
         response
     }
 
@@ -236,6 +238,7 @@ impl Pipeline {
             seal: &self.seal,
             replaces,
             book: self.book(endpoint, id, authorized.csr()),
+            metrics: &self.metrics,
         };
         issuance.sign(&authorized, &self.queue, now, self.random.as_ref()).await
     }

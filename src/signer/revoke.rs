@@ -48,6 +48,7 @@ pub(super) async fn revoke(
         let entry = entry(instance, peer, &record, reason, change.comment);
         instance.ledger().append(vec![entry]).await?;
         let issuer = record.reservation.issuer.as_str();
+        instance.pipeline.metrics.revoked(&record.reservation.issuer, &reason.to_string());
         log::info!(
             event = event::REVOCATION, ca = issuer, serial = serial.to_string().as_str(),
             reason = reason.to_string().as_str(), uid = peer.uid;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::error::SignerError;
 use crate::config::{self, Config, Name, VendorProfile};
-use crate::hsm::{Hsm, HsmError, HsmOptions, Profile, TokenSelector};
+use crate::hsm::{Hsm, HsmError, HsmOptions, HsmState, Profile, TokenSelector};
 use crate::secret::Secret;
+use crate::telemetry::metrics::TokenSnapshot;
 use crate::wire::admin::Token;
 
 /// Every token that the configuration names.
@@ -62,6 +63,29 @@ impl Tokens {
             }
         };
         self.0.iter().map(describe).collect()
+    }
+
+    /// Each token's name and whether it works.
+    pub(super) fn states(&self) -> impl Iterator<Item = (&Name, HsmState)> {
+        self.0.iter().map(|(name, hsm)| (name, hsm.status().state))
+    }
+
+    /// The tokens as they are watched.
+    pub(super) fn snapshots(&self) -> Vec<TokenSnapshot> {
+        let snapshot = |(name, hsm): (&Name, &Arc<Hsm>)| {
+            let status = hsm.status();
+            TokenSnapshot {
+                name: name.to_string(),
+                up: status.state == HsmState::Up,
+                busy: status.busy as u64,
+                queued: status.queued as u64,
+                hung: status.hung as u64,
+                operations: status.operations,
+                errors: status.errors,
+                bad_signatures: status.bad_signatures,
+            }
+        };
+        self.0.iter().map(snapshot).collect()
     }
 
     /// The token whose module only a new process can bring back, if there is one.

@@ -188,6 +188,7 @@ impl Pipeline {
             id,
             seal: &self.seal,
             replaces,
+            metrics: &self.metrics,
             book: self.book(endpoint, id, authorized.csr()),
         };
         issuance.sign(&authorized, &self.queue, now, self.random.as_ref()).await

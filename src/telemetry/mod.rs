@@ -15,6 +15,7 @@ mod clean;
 pub mod event;
 mod lines;
 mod logger;
+pub mod metrics;
 
 pub use clean::clean as escaped;
 pub use logger::{InitError, Options, init};

@@ -73,6 +73,8 @@ pub enum Request {
         /// The sequence of the entry that made it.
         id: u64,
     },
+    /// The signer's metrics.
+    Metrics,
 }
 
 /// A change of a certificate's status.
@@ -118,6 +120,8 @@ pub enum Response {
     },
     /// To [`Request::CrlNow`] and [`Request::CrlShow`].
     Crls(Vec<Crl>),
+    /// To [`Request::Metrics`]: Prometheus' text.
+    Metrics(String),
     /// Nothing of that name or number.
     NotFound,
     /// The signer refuses; the text says why and what to do.
@@ -240,7 +244,7 @@ impl Exchange for Request {
     type Answer = Response;
     const TAG: u8 = 2;
     const NAME: &'static str = "admin";
-    const VERSION: u16 = 3;
+    const VERSION: u16 = 4;
     const MAX_MESSAGE: usize = 4 << 20;
     /// It may hold several CRLs.
     const MAX_ANSWER: usize = 32 << 20;

@@ -22,6 +22,10 @@ pub enum Request {
         #[serde(with = "serde_bytes")]
         message: Vec<u8>,
     },
+    /// The signer's metrics.
+    Metrics,
+    /// Whether the signer can do its work.
+    Health,
 }
 
 impl fmt::Debug for Request {
@@ -29,6 +33,8 @@ impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Describe => f.write_str("Describe"),
+            Self::Metrics => f.write_str("Metrics"),
+            Self::Health => f.write_str("Health"),
             Self::PkiOperation { endpoint, source, message } => f
                 .debug_struct("PkiOperation")
                 .field("endpoint", endpoint)
@@ -62,6 +68,13 @@ pub enum Response {
     Unavailable(String),
     /// No endpoint has that name (any more): HTTP 404, and the frontend asks for a description.
     UnknownEndpoint,
+    /// To [`Request::Metrics`]: Prometheus' text.
+    Metrics(String),
+    /// To [`Request::Health`].
+    Health {
+        /// What keeps the signer from issuing, a line each; none when all is well.
+        problems: Vec<String>,
+    },
 }
 
 /// What the frontend knows of an endpoint.
@@ -105,7 +118,7 @@ impl Exchange for Request {
     type Answer = Response;
     const TAG: u8 = 1;
     const NAME: &'static str = "frontend";
-    const VERSION: u16 = 2;
+    const VERSION: u16 = 3;
     const MAX_MESSAGE: usize = 1 << 20;
     /// A description holds CRLs.
     const MAX_ANSWER: usize = 8 << 20;

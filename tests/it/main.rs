@@ -25,6 +25,7 @@ mod legacy;
 mod load;
 mod logs;
 mod messages;
+mod metrics;
 mod one_time;
 mod openssl_tools;
 mod oracle;

@@ -156,6 +156,7 @@ fn telling(socket: PathBuf, patience: Duration) -> mpsc::UnboundedReceiver<(bool
     };
     let tell = move |progress: Progress<'_>| {
         let (ready, addresses) = match progress {
+            Progress::Watched(address) => panic!("metrics on {address} were not asked for"),
             Progress::Bound(addresses) => (false, addresses),
             Progress::Ready(addresses) => (true, addresses),
         };
