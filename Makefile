@@ -44,6 +44,12 @@ check: ## The quick loop: formatting, lints, unit tests and documentation, witho
 audit: ## Licences, sources, bans and advisories of the dependencies
 	@scripts/audit
 
+.PHONY: alerts
+alerts: ## Check alert rules and metrics with Prometheus' promtool
+	@scripts/deps build demo
+	cargo build --workspace $(CARGOFLAGS)
+	@scripts/alerts
+
 .PHONY: examples
 examples: ## Run the commands of the files in examples/ci
 	@scripts/deps build demo

@@ -1,5 +1,7 @@
 //! Metrics and health as a collector on the host sees them.
 
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use softhsm_test::client::http::{self, Request, Response, Url};
@@ -103,6 +105,36 @@ fn readiness_follows_the_signer_and_liveness_does_not() {
     let text = get(&url, "/metrics").text();
     assert_eq!(value(&text, "chancery_signer_up"), Some(0.0), "{text}");
     assert_eq!(get(&url, "/scep/device?operation=GetCACaps").status, 404, "the devices' port");
+}
+
+/// The names of metrics in a text.
+fn names(text: &str) -> BTreeSet<String> {
+    let is_name = |c: char| c.is_ascii_lowercase() || c == '_';
+    let words = text.split(|c: char| !is_name(c)).filter(|w| w.starts_with("chancery_"));
+    let plain = |word: &str| {
+        let end = ["_bucket", "_count", "_sum"].iter().find_map(|end| word.strip_suffix(end));
+        end.unwrap_or(word).to_owned()
+    };
+    words.map(plain).collect()
+}
+
+#[test]
+fn alerts_and_dashboard_name_metrics_that_there_are() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
+    let of_code = ["signer", "snapshot", "frontend"]
+        .iter()
+        .flat_map(|file| names(&read(&format!("src/telemetry/metrics/{file}.rs"))))
+        .collect::<BTreeSet<_>>();
+    for file in ["prometheus/chancery.rules.yml", "grafana/chancery.json"] {
+        let named = names(&read(&format!("packaging/{file}")));
+        assert!(named.len() > 10, "{file}: {named:?}");
+        let unknown: Vec<_> = named.difference(&of_code).collect();
+        assert!(unknown.is_empty(), "{file} names metrics that nothing makes: {unknown:?}");
+    }
+    let dashboard: serde_json::Value =
+        serde_json::from_str(&read("packaging/grafana/chancery.json")).unwrap();
+    assert!(dashboard["panels"].as_array().unwrap().len() > 20);
 }
 
 #[test]
