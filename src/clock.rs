@@ -48,6 +48,18 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
+impl Timestamp {
+    /// Reads a day (`2026-01-31`, its beginning) or a second (`2026-01-31T12:00:00Z`) in UTC.
+    pub fn parse(text: &str) -> Option<Self> {
+        let whole = match text.len() {
+            10 => format!("{text}T00:00:00Z"),
+            _ => text.to_owned(),
+        };
+        let time: der::DateTime = whole.parse().ok()?;
+        Some(Self::from_unix_seconds(time.unix_duration().as_secs()))
+    }
+}
+
 impl fmt::Display for Timestamp {
     /// RFC 3339 in UTC with milliseconds.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -85,7 +85,7 @@ enum Command {
     Request(request::Command),
     /// Show and revoke certificates
     #[command(subcommand)]
-    Cert(cert::Command),
+    Cert(Box<cert::Command>),
     /// Make and show lists of revoked certificates
     #[command(subcommand)]
     Crl(crl::Command),
@@ -145,7 +145,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Metrics => metrics::run(common),
         Command::Ca(command) => ca::run(&command, common),
         Command::Request(command) => request::run(command, common),
-        Command::Cert(command) => cert::run(command, common),
+        Command::Cert(command) => cert::run(*command, common),
         Command::Crl(command) => crl::run(command, common),
         Command::Ledger(command) => ledger::run(command, common),
         Command::Challenge(command) => challenge::run(command, common),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::instance::Instance;
 use super::officer::{self, Word};
-use super::{challenges, observe, revoke, waiting};
+use super::{challenges, observe, revoke, search, waiting};
 use crate::clock::Timestamp;
 use crate::ledger::{Actor, Entry, Event, Origin, Sequence, TransactionState, Verdict};
 use crate::pki::SerialNumber;
@@ -44,6 +44,12 @@ pub(super) async fn answer(instance: &Arc<Instance>, peer: Peer, request: Reques
         Request::ChallengeIssue(order) => Ok(challenges::issue(instance, peer, order).await),
         Request::ChallengeList => challenges::list(instance).map_err(|e| e.to_string()),
         Request::ChallengeRevoke { id } => Ok(challenges::revoke(instance, peer, id).await),
+        Request::CertSearch { filter, from } => {
+            let instance = instance.clone();
+            let found = move || search::search(&instance, &filter, from).map_err(|e| e.to_string());
+            // A page is many reads: it must not hold up the threads that serve devices.
+            tokio::task::spawn_blocking(found).await.unwrap_or_else(|e| Err(e.to_string()))
+        }
         Request::CertShow { serial } => revoke::show(instance, &serial).map_err(|e| e.to_string()),
         Request::CertRevoke(change) => {
             revoke::revoke(instance, peer, change).await.map_err(|e| e.to_string())

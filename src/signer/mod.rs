@@ -25,6 +25,7 @@ mod refusals;
 mod reply;
 mod revoke;
 mod run;
+mod search;
 mod tokens;
 mod waiting;
 

@@ -58,7 +58,8 @@ pub(super) async fn revoke(
     drop(turn);
     let certificate = described(instance, &serial, &record)?;
     let publisher = instance.crls.get(record.reservation.issuer.as_str());
-    let (crl, problem) = match (change.dry_run, publisher) {
+    let no_list = change.dry_run || change.list_later;
+    let (crl, problem) = match (no_list, publisher) {
         (true, _) | (false, None) => (None, None),
         (false, Some(publisher)) => match publisher.publish(&instance.crl_tools()).await {
             Ok(crl) => (Some(listed(publisher, &crl)), None),
@@ -134,7 +135,7 @@ fn entry(
     }
 }
 
-fn described(
+pub(super) fn described(
     instance: &Instance,
     serial: &SerialNumber,
     record: &TransactionRecord,

@@ -6,6 +6,7 @@ use super::Exchange;
 pub use super::admin_enrolment::{
     ChallengeOrder, ChallengeStatus, Disclosed, NewChallenge, WaitingRequest,
 };
+pub use super::admin_search::{CertificateFilter, CertificatePage, Cursor};
 
 /// A request of an operator's command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +36,13 @@ pub enum Request {
     CertShow {
         /// The serial number in hexadecimal.
         serial: String,
+    },
+    /// A page of the certificates that fit.
+    CertSearch {
+        /// What they must have.
+        filter: Box<CertificateFilter>,
+        /// Where the page begins; at the beginning without.
+        from: Option<Cursor>,
     },
     /// A change of a certificate's status.
     CertRevoke(Change),
@@ -88,6 +96,8 @@ pub struct Change {
     pub comment: String,
     /// Whether to say what would be done, and do nothing.
     pub dry_run: bool,
+    /// Whether no list is made now: others follow, and a list is asked for after them.
+    pub list_later: bool,
 }
 
 /// An answer of the signer.
@@ -109,6 +119,8 @@ pub enum Response {
     Done,
     /// To [`Request::CertShow`].
     Certificate(Certificate),
+    /// To [`Request::CertSearch`].
+    CertificatePage(CertificatePage),
     /// To [`Request::CertRevoke`].
     StatusChanged {
         /// The certificate with its status, as it is now.

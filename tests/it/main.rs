@@ -17,6 +17,7 @@ mod batch;
 mod ceremony;
 mod ceremony_room;
 mod certmonger;
+mod certs;
 mod cli;
 mod crash;
 mod init;

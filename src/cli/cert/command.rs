@@ -4,15 +4,18 @@ use std::io::IsTerminal as _;
 
 use clap::Subcommand;
 
-use super::command::Common;
-use super::exit::Exit;
-use super::failure::Failure;
-use super::request::to_pem;
-use super::{admin, crl, output};
+use super::find::{self, Filters, Format};
+use super::many::{self, Many};
+use crate::cli::command::Common;
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
+use crate::cli::request::to_pem;
+use crate::cli::{admin, crl, output};
 use crate::clock::Timestamp;
 use crate::revocation::Reason;
 use crate::telemetry::escaped;
-use crate::wire::admin::{Certificate, Change, Request, Response};
+pub(super) use crate::wire::admin::Change;
+use crate::wire::admin::{Certificate, Request, Response};
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -25,6 +28,32 @@ pub enum Command {
         #[arg(long)]
         pem: bool,
     },
+    /// List certificates, a line each, in the order of their issuance
+    List {
+        #[command(flatten)]
+        filters: Filters,
+        /// How many at most
+        #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
+        limit: u64,
+    },
+    /// Look for certificates
+    Search {
+        #[command(flatten)]
+        filters: Filters,
+        /// How many at most
+        #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
+        limit: u64,
+    },
+    /// Print certificates for another program; all that are found
+    Export {
+        #[command(flatten)]
+        filters: Filters,
+        /// The form
+        #[arg(long, value_enum, default_value_t = Format::Pem)]
+        format: Format,
+    },
+    /// Change the status of many certificates; shows them first, and acts with --yes COUNT
+    RevokeMany(Many),
     /// Revoke a certificate, for good but for certificateHold, and publish a new CRL
     Revoke {
         /// The serial number in hexadecimal
@@ -52,16 +81,28 @@ const LONGEST_COMMENT: usize = 1000;
 pub fn run(command: Command, common: &Common) -> Result<(), Failure> {
     match command {
         Command::Show { serial, pem } => show(serial, pem, common),
+        Command::List { filters, limit } => find::list(&filters, limit, common),
+        Command::Search { filters, limit } => find::search(&filters, limit, common),
+        Command::Export { filters, format } => find::export(&filters, format, common),
+        Command::RevokeMany(many) => many::run(&many, common),
         Command::Revoke { serial, reason, comment, yes, dry_run } => {
-            if comment.len() > LONGEST_COMMENT {
-                let cause = format!("the comment has {} bytes", comment.len());
-                let next = format!("take at most {LONGEST_COMMENT}");
-                return Err(Failure::new(Exit::Usage, "nothing was revoked", cause, next));
-            }
-            let change = Change { serial, reason: reason.code(), comment, dry_run: true };
+            longest_comment(&comment)?;
+            let reason_code = reason.code();
+            let change =
+                Change { serial, reason: reason_code, comment, dry_run: true, list_later: false };
             revoke(change, reason, yes, dry_run, common)
         }
     }
+}
+
+/// Refuses a comment that the ledger's entry should not hold.
+pub(super) fn longest_comment(comment: &str) -> Result<(), Failure> {
+    if comment.len() <= LONGEST_COMMENT {
+        return Ok(());
+    }
+    let cause = format!("the comment has {} bytes", comment.len());
+    let next = format!("take at most {LONGEST_COMMENT}");
+    Err(Failure::new(Exit::Usage, "nothing was revoked", cause, next))
 }
 
 fn show(serial: String, pem: bool, common: &Common) -> Result<(), Failure> {
@@ -170,7 +211,7 @@ fn not_found(what: String) -> Failure {
     )
 }
 
-fn time(millis: u64) -> String {
+pub(super) fn time(millis: u64) -> String {
     Timestamp::from_unix_millis(millis).to_string()
 }
 
@@ -193,7 +234,7 @@ fn as_text(c: &Certificate) -> String {
     lines.into_iter().map(line).collect()
 }
 
-fn as_json(c: &Certificate) -> Result<serde_json::Value, Failure> {
+pub(super) fn as_json(c: &Certificate) -> Result<serde_json::Value, Failure> {
     Ok(serde_json::json!({
         "serial": c.serial,
         "state": c.state,
