@@ -19,6 +19,11 @@ pub fn ask(common: &Common, request: Request) -> Result<Response, Failure> {
         Response::Refused(why) => {
             Err(failed(Exit::Failed, &why, "do what the cause says, then try again"))
         }
+        Response::NotAllowed(why) => Err(failed(
+            Exit::NotAuthorised,
+            &why,
+            "ask somebody whose roles include it; `chancery role show` says who that is",
+        )),
         answer => Ok(answer),
     }
 }

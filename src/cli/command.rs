@@ -9,7 +9,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::{
     ca, ceremony, cert, challenge, config, credential, crl, exchange, frontend, generate, import,
-    init, ledger, metrics, output, request, role, serve, signer, status,
+    init, ledger, metrics, output, request, role, roles, serve, signer, status,
 };
 use crate::config::{Config, LogLevel};
 
@@ -77,6 +77,9 @@ enum Command {
     Status,
     /// Print the signer's metrics in Prometheus' text format
     Metrics,
+    /// Show who may do what
+    #[command(subcommand)]
+    Role(roles::Command),
     /// Show the CAs' certificates
     #[command(subcommand)]
     Ca(ca::Command),
@@ -143,6 +146,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Config(command) => config::run(command, common),
         Command::Status => status::run(common),
         Command::Metrics => metrics::run(common),
+        Command::Role(command) => roles::run(&command, common),
         Command::Ca(command) => ca::run(&command, common),
         Command::Request(command) => request::run(command, common),
         Command::Cert(command) => cert::run(*command, common),

@@ -26,6 +26,7 @@ mod output;
 pub mod ready;
 mod request;
 mod role;
+mod roles;
 pub mod secrets;
 mod serve;
 mod signer;

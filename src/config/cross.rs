@@ -6,6 +6,7 @@ use super::endpoint::Endpoint;
 use super::model::Config;
 use super::profile::Profile;
 use super::reader::Reader;
+use super::roles;
 use super::suggest;
 use super::token::{KeyPlace, Token};
 use super::values::Name;
@@ -51,6 +52,7 @@ pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
         check_token(&format!("token.{name}"), token, reader);
     }
     check_environment(config, reader);
+    roles::check(config, reader);
     check_keys(config, reader);
     for (name, ca) in &config.ca {
         if ca.crl.enabled && ca.crl.refresh >= ca.crl.next_update {

@@ -17,6 +17,7 @@ mod model;
 mod profile;
 mod reader;
 mod refuse;
+mod roles;
 mod schema;
 mod suggest;
 mod token;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::ca::Ca;
 use super::endpoint::Endpoint;
 use super::profile::Profile;
+use super::roles::Roles;
 use super::schema::{choice, section};
 use super::token::Token;
 use super::values::Name;
@@ -28,6 +29,8 @@ section! {
         frontend: Frontend = {},
         /// What watches the service: metrics and health.
         metrics: Metrics = {},
+        /// Who may use the admin socket, and for what.
+        roles: Roles = {},
         /// The PKCS#11 tokens, by a name that the keys refer to.
         token: BTreeMap<Name, Token>,
         /// The certificate authorities, by a name that the endpoints refer to.

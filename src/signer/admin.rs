@@ -4,19 +4,39 @@ use std::sync::Arc;
 
 use super::instance::Instance;
 use super::officer::{self, Word};
+use super::roles::{self, RoleMap};
 use super::{challenges, observe, revoke, search, waiting};
 use crate::clock::Timestamp;
 use crate::ledger::{Actor, Entry, Event, Origin, Sequence, TransactionState, Verdict};
 use crate::pki::SerialNumber;
 use crate::revocation::Reason;
+use crate::telemetry::event;
 use crate::wire::Peer;
 use crate::wire::admin::{self, Request, Response, Status, Transaction};
 
 /// The most entries in one answer.
 const MOST_ENTRIES: usize = 100;
 
+/// Answers a request where the peer's roles allow it; an attempt at more is recorded.
+pub(super) async fn allowed(
+    instance: &Arc<Instance>,
+    roles: &RoleMap,
+    peer: Peer,
+    request: Request,
+) -> Response {
+    if roles.allows(peer, &request) {
+        return answer(instance, peer, request).await;
+    }
+    let (name, needed) = (request.name(), request.permission().what());
+    log::warn!(event = event::PEER, uid = peer.uid, command = name; "uid {} may not: {name}", peer.uid);
+    if let Err(e) = instance.ledger().append(vec![roles::refusal(peer, &request)]).await {
+        log::error!(event = event::LEDGER; "the attempt of uid {} is not recorded: {e}", peer.uid);
+    }
+    Response::NotAllowed(format!("`{name}` needs the right to {needed}"))
+}
+
 /// Answers one request of an operator's command.
-pub(super) async fn answer(instance: &Arc<Instance>, peer: Peer, request: Request) -> Response {
+async fn answer(instance: &Arc<Instance>, peer: Peer, request: Request) -> Response {
     let answer = match request {
         Request::Status => Ok(Response::Status(status(instance))),
         Request::RequestShow { endpoint, transaction } => {
@@ -239,6 +259,9 @@ fn event_fields(event: &Event) -> Vec<(String, String)> {
         }
         Event::SignedObject(o) => {
             vec![("intent", o.intent.to_string()), ("digest", o.digest.to_string())]
+        }
+        Event::Command(c) => {
+            vec![("command", c.command.clone()), ("change", c.change.clone())]
         }
         // No part writes the other events yet; their DER is shown by --json.
         _ => Vec::new(),

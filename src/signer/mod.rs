@@ -24,6 +24,7 @@ mod query;
 mod refusals;
 mod reply;
 mod revoke;
+mod roles;
 mod run;
 mod search;
 mod tokens;

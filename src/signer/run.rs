@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use super::admin;
 use super::error::SignerError;
 use super::instance::{Instance, Secrets};
+use super::roles::RoleMap;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::random::Random;
@@ -33,7 +34,7 @@ pub struct World {
 
 /// Runs the signer until `shutdown` ends; calls `ready` once both sockets are served. The user of
 /// the process and, where the configuration names one, the frontend's user may use the frontend's
-/// socket; the process's user and root may use the admin socket.
+/// socket; root, the process's user and whoever has a role may use the admin socket.
 pub async fn run(
     config: &Config,
     secrets: Secrets,
@@ -48,12 +49,14 @@ pub async fn run(
         );
     }
     let frontend_uids = frontend_uids(config)?;
-    let operator_uids = [0, rustix::process::geteuid().as_raw()];
+    let roles = Arc::new(RoleMap::new(config)?);
+    let operator_uids = roles.uids();
     let instance = Instance::open(config, secrets, world.clock, world.random).await?;
     // Another user can only connect to a socket that it may write to; who it is says the kernel.
     let mode = if frontend_uids.len() > 1 { 0o666 } else { 0o600 };
     let listener = bind(&config.signer.socket, mode).await?;
-    let admin_listener = bind(&config.signer.admin_socket, 0o600).await?;
+    let admin_mode = if roles.has_others() { 0o666 } else { 0o600 };
+    let admin_listener = bind(&config.signer.admin_socket, admin_mode).await?;
     let (stop, stopped) = watch::channel(false);
     let until = |mut stopped: watch::Receiver<bool>| async move {
         // An error means that the sender is gone: stop as well.
@@ -71,8 +74,8 @@ pub async fn run(
     let operators = {
         let instance = instance.clone();
         let handler = move |peer: Peer, request| -> BoxFuture<_> {
-            let instance = instance.clone();
-            Box::pin(async move { admin::answer(&instance, peer, request).await })
+            let (instance, roles) = (instance.clone(), roles.clone());
+            Box::pin(async move { admin::allowed(&instance, &roles, peer, request).await })
         };
         let (until, handler) = (until(stopped.clone()), Arc::new(handler));
         wire::serve(admin_listener, &operator_uids, ServerLimits::default(), handler, until)
@@ -153,7 +156,7 @@ fn frontend_uids(config: &Config) -> Result<Vec<u32>, SignerError> {
 }
 
 /// The uid of a user in /etc/passwd, where the packages' sysusers put the service's users.
-fn uid_of(name: &str) -> Option<u32> {
+pub(super) fn uid_of(name: &str) -> Option<u32> {
     let users = std::fs::read_to_string("/etc/passwd").ok()?;
     users.lines().find_map(|line| {
         let mut fields = line.split(':');

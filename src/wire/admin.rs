@@ -6,6 +6,7 @@ use super::Exchange;
 pub use super::admin_enrolment::{
     ChallengeOrder, ChallengeStatus, Disclosed, NewChallenge, WaitingRequest,
 };
+pub use super::admin_permission::Permission;
 pub use super::admin_search::{CertificateFilter, CertificatePage, Cursor};
 
 /// A request of an operator's command.
@@ -138,6 +139,8 @@ pub enum Response {
     NotFound,
     /// The signer refuses; the text says why and what to do.
     Refused(String),
+    /// The sender's roles do not include this right.
+    NotAllowed(String),
 }
 
 /// How the signer is.

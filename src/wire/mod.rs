@@ -18,6 +18,7 @@
 
 pub mod admin;
 mod admin_enrolment;
+mod admin_permission;
 mod admin_search;
 mod backoff;
 mod client;

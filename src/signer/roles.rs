@@ -1,0 +1,113 @@
+//! Who may ask what through the admin socket: one closed table. The kernel says who asks.
+
+use std::collections::BTreeMap;
+
+use super::error::SignerError;
+use super::run::uid_of;
+use crate::config::Config;
+use crate::ledger::{Actor, Command, Draft, Event, Origin, Outcome};
+use crate::wire::Peer;
+use crate::wire::admin::{Permission, Request};
+
+/// The roles that a user may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Role {
+    Admin,
+    CaOperator,
+    RaOfficer,
+    Auditor,
+}
+
+impl Role {
+    /// Whether it includes `permission`. `ca_operator` and `auditor` exclude each other and the rest,
+    /// so what they share is looking alone.
+    const fn may(self, permission: Permission) -> bool {
+        match (self, permission) {
+            (Self::Admin, _) | (_, Permission::Look) => true,
+            (Self::CaOperator, p) => matches!(p, Permission::Revoke | Permission::OperateCa),
+            (Self::RaOfficer, p) => {
+                matches!(
+                    p,
+                    Permission::Revoke | Permission::HandleDevices | Permission::ReadRequests
+                )
+            }
+            (Self::Auditor, _) => false,
+        }
+    }
+}
+
+/// Every user of the admin socket with his roles, by uid.
+#[derive(Clone, Debug)]
+pub(super) struct RoleMap(BTreeMap<u32, Vec<Role>>);
+
+impl RoleMap {
+    /// From the configuration and this host's users.
+    pub(super) fn new(config: &Config) -> Result<Self, SignerError> {
+        let mut map: BTreeMap<u32, Vec<Role>> = BTreeMap::new();
+        for uid in [0, rustix::process::geteuid().as_raw()] {
+            map.insert(uid, vec![Role::Admin]);
+        }
+        for (name, users) in config.roles.by_name() {
+            let role = match name {
+                "ca_operator" => Role::CaOperator,
+                "ra_officer" => Role::RaOfficer,
+                "auditor" => Role::Auditor,
+                _ => Role::Admin,
+            };
+            for user in users {
+                let uid = uid_of(user).ok_or_else(|| SignerError::NoSuchUser(user.clone()))?;
+                map.entry(uid).or_default().push(role);
+            }
+        }
+        Ok(Self(map))
+    }
+
+    /// Everybody who may connect.
+    pub(super) fn uids(&self) -> Vec<u32> {
+        self.0.keys().copied().collect()
+    }
+
+    /// Whether somebody else than root and the signer's user may connect.
+    pub(super) fn has_others(&self) -> bool {
+        let own = rustix::process::geteuid().as_raw();
+        self.0.keys().any(|uid| *uid != 0 && *uid != own)
+    }
+
+    /// Whether the peer may ask this.
+    pub(super) fn allows(&self, peer: Peer, request: &Request) -> bool {
+        let needed = request.permission();
+        self.0.get(&peer.uid).is_some_and(|roles| roles.iter().any(|role| role.may(needed)))
+    }
+}
+
+/// The entry of a request that its sender's roles do not allow.
+pub(super) fn refusal(peer: Peer, request: &Request) -> Draft {
+    let pid = peer.pid.and_then(|pid| u32::try_from(pid).ok());
+    Draft {
+        actor: Actor::Uid(peer.uid),
+        origin: pid.map_or(Origin::Internal, Origin::Process),
+        object: request.name().into(),
+        outcome: Outcome::Failure,
+        event: Event::Command(Command {
+            command: request.name().into(),
+            change: format!("refused: needs the right to {}", request.permission().what()),
+            dry_run: false,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn officers_and_operators_do_not_overlap_but_in_revocation() {
+        use Permission::{Administer, HandleDevices, Look, OperateCa, ReadRequests, Revoke};
+        let all = [Look, ReadRequests, HandleDevices, Revoke, OperateCa, Administer];
+        let table = |role: Role| all.map(|p| role.may(p));
+        assert_eq!(table(Role::Admin), [true; 6]);
+        assert_eq!(table(Role::CaOperator), [true, false, false, true, true, false]);
+        assert_eq!(table(Role::RaOfficer), [true, true, true, true, false, false]);
+        assert_eq!(table(Role::Auditor), [true, false, false, false, false, false]);
+    }
+}
