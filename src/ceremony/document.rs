@@ -147,15 +147,20 @@ fn html_block(block: &Block, out: &mut String) {
             let _ = writeln!(out, "<pre>{}</pre>", escape(text));
         }
         Block::Table(head, rows) => {
-            out.push_str("<table>\n<thead><tr>");
-            head.iter().for_each(|h| {
-                let _ = write!(out, "<th>{}</th>", escape(h));
-            });
-            out.push_str("</tr></thead>\n<tbody>\n");
+            out.push_str("<table>\n");
+            if head.iter().any(|h| !h.is_empty()) {
+                out.push_str("<thead><tr>");
+                head.iter().for_each(|h| {
+                    let _ = write!(out, "<th>{}</th>", escape(h));
+                });
+                out.push_str("</tr></thead>\n");
+            }
+            out.push_str("<tbody>\n");
             for row in rows {
                 out.push_str("<tr>");
                 row.iter().for_each(|c| {
-                    let _ = write!(out, "<td>{}</td>", escape(c).replace('\n', "<br>"));
+                    let class = if c.trim().is_empty() { " class=\"blank\"" } else { "" };
+                    let _ = write!(out, "<td{class}>{}</td>", cell(c));
                 });
                 out.push_str("</tr>\n");
             }
@@ -169,6 +174,21 @@ fn html_block(block: &Block, out: &mut String) {
             );
         }
     }
+}
+
+/// A table's cell: digests and other long runs may be broken, at every eighth character; words are not.
+fn cell(text: &str) -> String {
+    let piece = |part: &str| {
+        if part.len() < 24 {
+            return escape(part);
+        }
+        let all: Vec<char> = part.chars().collect();
+        let parts: Vec<String> =
+            all.chunks(8).map(|c| escape(&c.iter().collect::<String>())).collect();
+        parts.join("<wbr>")
+    };
+    let parts = text.split_inclusive(|c: char| !c.is_ascii_alphanumeric());
+    parts.map(piece).collect::<String>().replace('\n', "<br>")
 }
 
 fn markdown_table(head: &[String], rows: &[Vec<String>], out: &mut String) {
@@ -220,13 +240,15 @@ const STYLE: &str = "\
 @page { size: A4; margin: 18mm 16mm; }
 body { font: 11pt/1.45 'Liberation Serif', Georgia, serif; color: #111; max-width: 50em; margin: 2em auto; padding: 0 1em; }
 h1 { font-size: 20pt; margin: 0 0 .6em; }
-h2 { font-size: 13pt; border-bottom: 1px solid #888; padding-bottom: .15em; margin: 1.6em 0 .6em; }
+h2 { font-size: 13pt; border-bottom: 1px solid #888; padding-bottom: .15em; margin: 1.6em 0 .6em; break-after: avoid; }
 section { break-inside: auto; }
 table { border-collapse: collapse; width: 100%; margin: .6em 0; font-size: 9.5pt; }
 thead { display: table-header-group; }
 tr { break-inside: avoid; }
-th, td { border: 1px solid #999; padding: .3em .5em; text-align: left; vertical-align: top; overflow-wrap: anywhere; }
-th { background: #eee; }
+th, td { border: 1px solid #999; padding: .3em .5em; text-align: left; vertical-align: top; }
+td { overflow-wrap: break-word; }
+th { background: #eee; white-space: nowrap; }
+.blank { height: 1.9em; min-width: 5em; }
 pre { font: 9.5pt/1.4 'Liberation Mono', 'DejaVu Sans Mono', monospace; background: #f5f5f5; padding: .6em .8em; white-space: pre-wrap; overflow-wrap: anywhere; break-inside: avoid; }
 figure { margin: .6em 0; }
 .mark { border: 3px solid #b00; color: #b00; font: bold 16pt sans-serif; text-align: center; padding: .3em; letter-spacing: .1em; }

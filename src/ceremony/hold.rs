@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use super::plan::{self, Plan, PlanProblem, TokenPlan};
 use super::run::{
-    AutomaticDesk, Desk, HsmBench, Journal, Options, Output, Room, RunError, SoftBench,
+    AutomaticDesk, Desk, HsmBench, Journal, Options, Output, Room, RunError, SoftBench, tool,
 };
-use super::transcript::{Mode, Writer};
+use super::transcript::{Crash, Mode, Writer};
 use crate::clock::SystemClock;
 use crate::random::SystemRandom;
 
@@ -28,8 +28,8 @@ pub struct Hold<'a> {
     pub softhsm_conf: Option<PathBuf>,
     /// This program's file.
     pub executable: PathBuf,
-    /// Ends the process once the transcript has so many lines; rehearsals only.
-    pub crash_after: Option<u64>,
+    /// Ends the process there; rehearsals only.
+    pub crash: Option<Crash>,
 }
 
 /// What a dry run shows.
@@ -56,7 +56,8 @@ pub fn hold(hold: Hold<'_>, mode: Mode) -> Result<[u8; 32], RunError> {
     let path = Output::transcript(hold.out);
     let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
     let (output, mut writer, past) = if hold.resume {
-        let (writer, before) = Writer::resume(&path, clock, random)?;
+        let (writer, before) =
+            Writer::resume(&path, tool(Path::new("/"), &hold.executable), clock, random)?;
         let past = before.facts().cloned().collect();
         (Output::existing(hold.out), writer, past)
     } else {
@@ -68,8 +69,8 @@ pub fn hold(hold: Hold<'_>, mode: Mode) -> Result<[u8; 32], RunError> {
     } else {
         hold.plan.tokens.clone()
     };
-    if let Some(lines) = hold.crash_after.filter(|_| mode == Mode::Rehearsal) {
-        writer.crash_after(lines);
+    if let Some(place) = hold.crash.filter(|_| mode == Mode::Rehearsal) {
+        writer.crash(place);
     }
     let bench = HsmBench::new(&tokens, hold.softhsm_conf, hold.executable.clone());
     let options = options(mode, hold.base, hold.executable);

@@ -1,11 +1,12 @@
 //! `chancery import`: what a ceremony left goes to the appliance, and the ceremony's fingerprint into the
 //! ledger.
 
-use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use clap::Args;
 
 use super::ceremony::fingerprint as typed;
@@ -72,9 +73,9 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<(), Failure> {
             &"it is a rehearsal; --rehearsal takes it for a laboratory",
         ));
     }
-    let made = certificates(&folder);
-    for (file, _) in made.values() {
-        copy(&arguments.bundle, &arguments.to, file)?;
+    let made = certificates(&folder).map_err(|e| refused(Exit::Failed, &e))?;
+    for certificate in &made {
+        write(&arguments.to, certificate)?;
     }
     output::write(&configuration(&folder, &made, &arguments.to))?;
     match common.config.exists() {
@@ -88,10 +89,16 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<(), Failure> {
     }
 }
 
-type Made = BTreeMap<String, (String, Option<CertificateKind>)>;
+/// A certificate of the ceremony.
+struct Made {
+    file: String,
+    kind: Option<CertificateKind>,
+    bytes: Vec<u8>,
+}
 
-/// The certificates that the ceremony made, by their step: the file and the kind.
-fn certificates(folder: &Folder) -> Made {
+/// The certificates that the ceremony made, and those that it was given: an issuing CA's may have come back
+/// from an offline root before the ceremony of its RA.
+fn certificates(folder: &Folder) -> Result<Vec<Made>, std::io::Error> {
     let plan = folder.plan.as_ref();
     let kind = |step: &str| {
         let plan = plan?;
@@ -104,17 +111,30 @@ fn certificates(folder: &Folder) -> Made {
         };
         plan.profiles.get(profile).map(|p| p.kind)
     };
-    let artefacts = folder.facts().filter_map(|f| match f {
-        Fact::Artefact { step, artefact } if artefact.form == "certificate" => {
-            Some((step.clone(), (artefact.file.clone(), kind(step))))
+    let mut all: Vec<Made> = Vec::new();
+    for fact in folder.facts() {
+        match fact {
+            Fact::Artefact { step, artefact } if artefact.form == "certificate" => {
+                let bytes = std::fs::read(folder.path.join("artefacts").join(&artefact.file))?;
+                all.push(Made { file: artefact.file.clone(), kind: kind(step), bytes });
+            }
+            Fact::Input { file, form, content, .. } if form == "certificate" => {
+                let given = plan.and_then(|p| {
+                    let found = p.certificates.values().find(|c| c.file == Path::new(file))?;
+                    p.profiles.get(&found.profile).map(|profile| profile.kind)
+                });
+                let name = Path::new(file).file_name().unwrap_or_default().to_string_lossy();
+                let bytes = BASE64.decode(content).map_err(std::io::Error::other)?;
+                all.push(Made { file: name.into_owned(), kind: given, bytes });
+            }
+            _ => {}
         }
-        _ => None,
-    });
-    artefacts.collect()
+    }
+    Ok(all)
 }
 
-fn copy(bundle: &Path, to: &Path, file: &str) -> Result<(), Failure> {
-    let (from, to) = (bundle.join("artefacts").join(file), to.join(file));
+fn write(to: &Path, certificate: &Made) -> Result<(), Failure> {
+    let to = to.join(&certificate.file);
     let failed = |e: std::io::Error| {
         Failure::new(
             Exit::Failed,
@@ -123,9 +143,8 @@ fn copy(bundle: &Path, to: &Path, file: &str) -> Result<(), Failure> {
             "see that the folder is there",
         )
     };
-    let bytes = std::fs::read(&from).map_err(failed)?;
     match std::fs::read(&to) {
-        Ok(found) if found == bytes => return Ok(()),
+        Ok(found) if found == certificate.bytes => return Ok(()),
         Ok(_) => {
             let what = format!("{} is there with other content", to.display());
             return Err(Failure::new(
@@ -137,11 +156,11 @@ fn copy(bundle: &Path, to: &Path, file: &str) -> Result<(), Failure> {
         }
         Err(_) => {}
     }
-    std::fs::write(&to, bytes).map_err(failed)
+    std::fs::write(&to, &certificate.bytes).map_err(failed)
 }
 
 /// The sections of the configuration that the ceremony's keys and certificates fill.
-fn configuration(folder: &Folder, made: &Made, to: &Path) -> String {
+fn configuration(folder: &Folder, made: &[Made], to: &Path) -> String {
     let keys: Vec<&KeyRecord> = folder
         .facts()
         .filter_map(|f| match f {
@@ -150,28 +169,26 @@ fn configuration(folder: &Folder, made: &Made, to: &Path) -> String {
         })
         .collect();
     let path = |file: &str| to.join(file).display().to_string();
-    let read = |file: &str| {
-        let bytes = std::fs::read(folder.path.join("artefacts").join(file)).ok()?;
-        Certificate::from_pem(&bytes).ok()
-    };
-    let key = |file: &str| {
-        let certificate = read(file)?;
+    let key = |made: &Made| {
+        let read =
+            Certificate::from_pem(&made.bytes).or_else(|_| Certificate::from_der(&made.bytes));
+        let certificate = read.ok()?;
         let wanted = hex::encode(certificate.public_key().fingerprint());
         keys.iter().find(|k| k.spki_sha256 == wanted).copied()
     };
     let line = |k: &KeyRecord| {
         format!("key = {{ token = \"{}\", label = {:?}, id = \"{}\" }}\n", k.token, k.label, k.id)
     };
-    let of = |kind| made.values().filter(move |(_, k)| *k == Some(kind)).map(|(f, _)| f.as_str());
+    let of = |kind| made.iter().filter(move |m| m.kind == Some(kind));
     let mut out =
         String::from("# For the configuration; names of CAs and tokens can be changed.\n");
     let roots: Vec<String> =
-        of(CertificateKind::RootCa).map(|f| format!("{:?}", path(f))).collect();
+        of(CertificateKind::RootCa).map(|m| format!("{:?}", path(&m.file))).collect();
     for issuing in of(CertificateKind::IssuingCa) {
         let Some(record) = key(issuing) else { continue };
         out.push_str(&format!(
             "[ca.issuing]\ncertificate = {:?}\nchain = [{}]\n{}",
-            path(issuing),
+            path(&issuing.file),
             roots.join(", "),
             line(record)
         ));
@@ -180,11 +197,11 @@ fn configuration(folder: &Folder, made: &Made, to: &Path) -> String {
         (CertificateKind::RaDecryption, "ra_decryption"),
         (CertificateKind::RaSigning, "ra_signing"),
     ] {
-        for file in of(kind) {
-            let Some(record) = key(file) else { continue };
+        for certificate in of(kind) {
+            let Some(record) = key(certificate) else { continue };
             out.push_str(&format!(
                 "[ca.issuing.{section}]\ncertificate = {:?}\n{}",
-                path(file),
+                path(&certificate.file),
                 line(record)
             ));
         }

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use chancery::ceremony::verify::Verdict;
 use softhsm_test::instance::chancery;
 
 /// A plan with every kind of step that leaves something, quick enough to be run many times.
@@ -86,6 +87,34 @@ fn a_rehearsal_marks_everything() {
 }
 
 #[test]
+fn two_rehearsals_of_a_plan_have_one_snapshot() {
+    let read = |folder: &tempfile::TempDir| {
+        fs::read_to_string(folder.path().join("o/snapshot.md")).unwrap()
+    };
+    let (first, second) = (read(&rehearsed()), read(&rehearsed()));
+    assert_eq!(first, second);
+    for wanted in ["C_GenerateKeyPair", "CA:TRUE, pathlen:1", "CN=REHEARSAL R", "Valid for"] {
+        assert!(first.contains(wanted), "{wanted}\n{first}");
+    }
+}
+
+#[test]
+fn a_bundle_lists_every_file_and_holds_nothing_else() {
+    let folder = rehearsed();
+    let bundled = ceremony(&["bundle", "create", "o/evidence", "bundle"], folder.path());
+    assert_eq!(code(&bundled), 0, "{}", text(&bundled));
+    let verdict = || code(&ceremony(&["verify", "bundle"], folder.path()));
+    assert_eq!(verdict(), 0);
+    let report = folder.path().join("bundle/report.md");
+    let whole = fs::read(&report).unwrap();
+    fs::write(&report, "All is well.").unwrap();
+    assert_eq!(verdict(), 3);
+    fs::write(&report, whole).unwrap();
+    fs::write(folder.path().join("bundle/more"), "x").unwrap();
+    assert_eq!(verdict(), 3);
+}
+
+#[test]
 fn every_line_that_is_tampered_with_is_found() {
     let folder = rehearsed();
     let path = folder.path().join("o/evidence/transcript.jsonl");
@@ -107,12 +136,7 @@ fn every_line_that_is_tampered_with_is_found() {
             fs::write(&path, changed).unwrap();
             let found =
                 chancery::ceremony::verify::verify(path.parent().unwrap(), Some(&paper)).unwrap();
-            assert_ne!(
-                found.verdict,
-                chancery::ceremony::verify::Verdict::Good,
-                "line {}",
-                number + 1
-            );
+            assert_ne!(found.verdict, Verdict::Good, "line {}", number + 1);
         }
         start += line.len();
     }
@@ -146,37 +170,63 @@ fn changed_missing_and_added_files_are_found() {
     assert_eq!(code(&wrong), 3);
 }
 
-#[test]
-fn a_crash_anywhere_leaves_a_partial_transcript_that_resumes() {
+/// Crashes a rehearsal, resumes it, and looks for anything that was made twice.
+fn crash_and_resume(option: &str, line: usize) {
     let folder = tempfile::tempdir().unwrap();
     small(folder.path());
+    let what = format!("{option} {line}");
+    let evidence = folder.path().join("o/evidence");
+    let verdict = || chancery::ceremony::verify::verify(&evidence, None).unwrap().verdict;
+    let at = line.to_string();
+    let crashed = ceremony(&["rehearse", "plan.toml", "--out", "o", option, &at], folder.path());
+    assert_eq!(crashed.status.code(), None, "{what}");
+    assert_eq!(verdict(), Verdict::Incomplete, "{what}");
+    let resumed = ceremony(&["rehearse", "plan.toml", "--out", "o", "--resume"], folder.path());
+    assert_eq!(code(&resumed), 0, "{what}: {}", text(&resumed));
+    assert_eq!(verdict(), Verdict::Good, "{what}");
+    let transcript = fs::read_to_string(evidence.join("transcript.jsonl")).unwrap();
+    for (kind, count) in [("key-intent", 2), ("to-be-signed", 4), ("signature", 4)] {
+        let found = transcript.matches(&format!("\"kind\":\"{kind}\"")).count();
+        assert_eq!(found, count, "{what}: {kind}");
+    }
+    // The destroyed key is gone; of the other one there is one half each.
+    let last = transcript.lines().rfind(|l| l.contains("\"kind\":\"inventory\"")).unwrap();
+    for class in ["CKO_PRIVATE_KEY", "CKO_PUBLIC_KEY"] {
+        assert_eq!(last.matches(class).count(), 1, "{what}: {last}");
+    }
+}
+
+#[test]
+fn a_crash_at_each_step_leaves_a_partial_transcript_that_resumes() {
     let whole = rehearsed();
-    let lines = fs::read_to_string(whole.path().join("o/evidence/transcript.jsonl"))
-        .unwrap()
-        .lines()
-        .count();
-    // Every line takes minutes; every seventh and the last ones are tried here, all of them by hand.
-    for at in (1..lines).step_by(7).chain([lines - 2, lines - 1]) {
-        let _ = fs::remove_dir_all(folder.path().join("o"));
-        let at = at.to_string();
-        let crashed =
-            ceremony(&["rehearse", "plan.toml", "--out", "o", "--crash-after", &at], folder.path());
-        assert_eq!(crashed.status.code(), None, "line {at}");
-        assert_eq!(code(&ceremony(&["verify", "o/evidence"], folder.path())), 4, "line {at}");
-        let resumed = ceremony(&["rehearse", "plan.toml", "--out", "o", "--resume"], folder.path());
-        assert_eq!(code(&resumed), 0, "line {at}: {}", text(&resumed));
-        let verified = ceremony(&["verify", "o/evidence"], folder.path());
-        assert_eq!(code(&verified), 0, "line {at}: {}", text(&verified));
-        let transcript =
-            fs::read_to_string(folder.path().join("o/evidence/transcript.jsonl")).unwrap();
-        for (kind, count) in [
-            ("\"kind\":\"key-intent\"", 2),
-            ("\"kind\":\"to-be-signed\"", 4),
-            ("\"kind\":\"signature\"", 4),
-        ] {
-            assert_eq!(transcript.matches(kind).count(), count, "line {at}: {kind}");
+    let lines = fs::read_to_string(whole.path().join("o/evidence/transcript.jsonl")).unwrap();
+    // After an announcement nothing is done yet; before the line that tells of it, it is.
+    let announced = ["key-intent", "to-be-signed", "step-begin"];
+    let told = [
+        ["begin", "token-initialised", "key"],
+        ["signature", "artefact", "equality-drill"],
+        ["key-destroyed", "seal", "end"],
+    ];
+    let has = |line: &str, kinds: &[&str]| {
+        kinds.iter().any(|k| line.contains(&format!("\"kind\":\"{k}\"")))
+    };
+    let mut places = Vec::new();
+    for (index, line) in lines.lines().enumerate() {
+        if has(line, &announced) {
+            places.push(("--crash-after", index + 1));
+        }
+        if has(line, &told.concat()) {
+            places.push(("--crash-before", index + 1));
         }
     }
+    assert!(places.len() > 30, "{places:?}");
+    std::thread::scope(|scope| {
+        for half in places.chunks(places.len().div_ceil(2)) {
+            scope.spawn(move || {
+                half.iter().for_each(|(option, line)| crash_and_resume(option, *line));
+            });
+        }
+    });
 }
 
 #[test]

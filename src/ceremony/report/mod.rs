@@ -2,6 +2,7 @@
 //! order of what is told. Never: a judgement that verification has not made.
 
 mod mapping;
+mod snapshot;
 mod tables;
 
 use super::document::Document;
@@ -9,6 +10,8 @@ use super::script::word_lines;
 use super::transcript::{Fact, Mode, Outcome};
 use super::verify::{Finding, Folder, Verdict, Verification};
 use super::words;
+
+pub use snapshot::snapshot;
 
 /// The report as one HTML page.
 pub fn html(folder: &Folder, verification: &Verification) -> String {
@@ -66,6 +69,7 @@ fn summary(folder: &Folder, verification: &Verification, document: &mut Document
         Verdict::Incomplete => "The ceremony did not end as planned; what there is of it is whole.",
     };
     section.text(verdict);
+    let unknown = || "unknown".to_owned();
     let times: Vec<&str> = folder.transcript.entries().map(|(_, e)| e.time.as_str()).collect();
     let done = folder
         .facts()
@@ -79,8 +83,11 @@ fn summary(folder: &Folder, verification: &Verification, document: &mut Document
     section.table(
         &["", ""],
         vec![
-            vec!["Begun".into(), times.first().copied().unwrap_or("unknown").into()],
-            vec!["Last line".into(), times.last().copied().unwrap_or("unknown").into()],
+            vec!["Begun (UTC)".into(), times.first().map_or_else(unknown, |t| tables::moment(t))],
+            vec![
+                "Last line (UTC)".into(),
+                times.last().map_or_else(unknown, |t| tables::moment(t)),
+            ],
             vec!["Steps done".into(), format!("{done} of {steps}")],
             vec!["Lines of the transcript".into(), folder.transcript.lines().len().to_string()],
             vec!["Redacted lines".into(), folder.transcript.redacted().to_string()],

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::ceremony::document::Section;
-use crate::ceremony::transcript::{Fact, Outcome};
+use crate::ceremony::transcript::{Attributes, Fact, Outcome};
 use crate::ceremony::verify::Folder;
 use crate::ceremony::words;
 use crate::pki::{Certificate, CertificateRequest};
@@ -51,13 +51,15 @@ pub(super) fn machine(folder: &Folder, section: &mut Section) {
             Fact::Clock { system, wall, difference_s, by } => {
                 rows.push(vec![
                     "Clock".into(),
-                    format!("computer {system}\nwall clock {wall}"),
+                    format!("computer {}\nwall clock {}", moment(system), moment(wall)),
                     format!("{difference_s} s, compared by {by}"),
                 ]);
             }
             _ => {}
         }
     }
+    // Tokens of one make share their module.
+    rows.dedup();
     section.table(&["What", "Found", "SHA-256 or result"], rows);
 }
 
@@ -127,13 +129,19 @@ pub(super) fn steps(folder: &Folder, section: &mut Section) {
                     Outcome::Done => "done".to_owned(),
                     _ => format!("stopped: {reason}"),
                 };
-                rows.push(vec![name, from, entry.time.clone(), confirmed.join("\n"), result]);
+                rows.push(vec![
+                    name,
+                    moment(&from),
+                    moment(&entry.time),
+                    confirmed.join("\n"),
+                    result,
+                ]);
             }
             _ => {}
         }
     }
     if let Some((name, from)) = begun {
-        rows.push(vec![name, from, String::new(), String::new(), "interrupted".into()]);
+        rows.push(vec![name, moment(&from), String::new(), String::new(), "interrupted".into()]);
     }
     section.table(&["Step", "From (UTC)", "To (UTC)", "Confirmed by", "Result"], rows);
 }
@@ -143,8 +151,7 @@ pub(super) fn keys(folder: &Folder, section: &mut Section) {
     for fact in folder.facts() {
         match fact {
             Fact::Key { key, attributes, differences, .. } => {
-                let list = attributes.iter().map(|(n, v)| format!("{n} = {v}"));
-                let mut list: Vec<String> = list.collect();
+                let mut list = grouped(attributes);
                 list.extend(differences.iter().map(|d| format!("differs: {d}")));
                 let identity = hex::decode(&key.spki_sha256).unwrap_or_default();
                 rows.push(vec![
@@ -198,6 +205,23 @@ pub(super) fn certificates(folder: &Folder, section: &mut Section) {
     section.table(&["File", "What it says", "SHA-256"], rows);
 }
 
+/// The attributes that are true, those that are false, and the others, a line each.
+fn grouped(attributes: &Attributes) -> Vec<String> {
+    let with = |value: &str| {
+        let all = attributes.iter().filter(|(_, v)| *v == value).map(|(n, _)| n.as_str());
+        all.collect::<Vec<_>>().join(", ")
+    };
+    let others = attributes.iter().filter(|(_, v)| !matches!(v.as_str(), "true" | "false"));
+    let mut lines = vec![format!("true: {}", with("true")), format!("false: {}", with("false"))];
+    lines.extend(others.map(|(n, v)| format!("{n}: {v}")));
+    lines
+}
+
+/// A time as a table has it: to the second, in UTC.
+pub(super) fn moment(time: &str) -> String {
+    time.get(..19).map_or_else(|| time.to_owned(), |t| t.replace('T', " "))
+}
+
 fn described(form: &str, bytes: &[u8]) -> String {
     match form {
         "certificate" => {
@@ -243,7 +267,7 @@ fn described(form: &str, bytes: &[u8]) -> String {
 pub(super) fn remarks(folder: &Folder, section: &mut Section) {
     let mut rows = Vec::new();
     for (_, entry) in folder.transcript.entries() {
-        let time = entry.time.clone();
+        let time = moment(&entry.time);
         match &entry.fact {
             Fact::Deviation { at, by, text } => {
                 rows.push(vec![time, format!("deviation at {at}"), by.clone(), text.clone()]);

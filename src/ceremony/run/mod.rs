@@ -30,6 +30,7 @@ mod tokens;
 pub use bench::Bench;
 pub(crate) use closing::seal_message;
 pub use desk::{AutomaticDesk, Desk, Question};
+pub(crate) use environment::tool;
 pub use error::RunError;
 pub use hsm_bench::HsmBench;
 pub use journal::Journal;

@@ -48,7 +48,8 @@ impl Room<'_> {
                 tool.sha256
             )));
         }
-        if let Some(Fact::Begin { plan_sha256, mode, .. }) = self.past.first() {
+        let begin = self.past.iter().find(|f| matches!(f, Fact::Begin { .. }));
+        if let Some(Fact::Begin { plan_sha256, mode, .. }) = begin {
             if *plan_sha256 != self.digest.hex() {
                 return Err(RunError::Refused(
                     "the plan was changed since the interruption; resume with the same plan".into(),

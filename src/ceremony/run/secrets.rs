@@ -50,7 +50,10 @@ impl Room<'_> {
             Some(share) => self.combine(name, share),
             None => {
                 let holder = self.holder(plan.holder.as_deref().unwrap_or_default())?;
-                let text = format!("{} types the secret «{name}» (unseen):", holder.name);
+                // A generated one is read without its spaces; one that people chose is taken as it is.
+                let how =
+                    if plan.source == SecretSource::Generate { "" } else { ", without spaces" };
+                let text = format!("{} types the secret «{name}» (unseen{how}):", holder.name);
                 let typed = self.desk.ask_secret(&text, Some(REHEARSED_PIN))?;
                 let how = "typed".to_owned();
                 self.record(Fact::Secret { secret: name.into(), how, bits: 0 })?;

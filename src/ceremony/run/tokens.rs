@@ -126,6 +126,15 @@ impl Room<'_> {
             .filter(unknown)
             .map(|o| format!("{} «{}» (ID {}) is not expected", o.class, o.label, o.id))
             .collect();
+        let twice = objects.windows(2).filter(|w| {
+            (&w[0].class, &w[0].label) == (&w[1].class, &w[1].label)
+                && !self
+                    .plan
+                    .tokens
+                    .get(token)
+                    .is_some_and(|t| t.expect_objects.contains(&w[0].label))
+        });
+        unexpected.extend(twice.map(|w| format!("{} «{}» is there twice", w[0].class, w[0].label)));
         let private =
             |l: &str| objects.iter().any(|o| o.class == "CKO_PRIVATE_KEY" && o.label == l);
         if moment == "after" {

@@ -92,7 +92,7 @@ pub enum Fact {
     /// A step ended.
     StepEnd { step: String, outcome: Outcome, reason: String },
     /// The run goes on after an interruption.
-    Resume { torn_bytes: u64, torn_sha256: String },
+    Resume { torn_bytes: u64, torn_sha256: String, tool: ToolRecord },
     /// The chain's head, signed by the ceremony's log key.
     Seal { key: String, spki_sha256: String, algorithm: String, head: String, signature: String },
     /// The last line.

@@ -17,4 +17,4 @@ pub use chain::{Entry, Level, Line, LineError};
 pub use fact::Fact;
 pub use parts::{Artefact, Attributes, KeyRecord, Mode, Object, Outcome, TokenRecord, ToolRecord};
 pub use reader::{ReadError, Tail, Transcript, redact};
-pub use writer::{TranscriptError, Writer};
+pub use writer::{Crash, TranscriptError, Writer};

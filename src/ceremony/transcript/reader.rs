@@ -21,9 +21,6 @@ pub enum Tail {
 /// Why a transcript is not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
-    /// There is no line at all.
-    #[error("the transcript is empty")]
-    Empty,
     /// One line is wrong.
     #[error("line {number} of the transcript is not as it was written: {error}")]
     Line {
@@ -49,9 +46,6 @@ impl Transcript {
             lines.push(line);
             head = next;
             rest = &rest[end + 1..];
-        }
-        if lines.is_empty() {
-            return Err(ReadError::Empty);
         }
         let tail = if rest.is_empty() { Tail::Clean } else { Tail::Torn(rest.len()) };
         Ok((Self { lines, head }, tail))

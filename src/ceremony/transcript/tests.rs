@@ -4,13 +4,11 @@ use super::*;
 use crate::clock::SystemClock;
 use crate::random::SystemRandom;
 
+fn tool() -> ToolRecord {
+    ToolRecord { version: "0".into(), sha256: "00".into(), system: "x".into(), kernel: "y".into() }
+}
+
 fn facts() -> Vec<Fact> {
-    let tool = ToolRecord {
-        version: "0".into(),
-        sha256: "00".into(),
-        system: "x".into(),
-        kernel: "y".into(),
-    };
     vec![
         Fact::Begin {
             format: 1,
@@ -18,7 +16,7 @@ fn facts() -> Vec<Fact> {
             title: "T".into(),
             plan_sha256: "aa".into(),
             steps: vec!["a".into()],
-            tool,
+            tool: tool(),
         },
         Fact::Person { role: "witness".into(), name: "W. Smith".into() },
         Fact::StepBegin { step: "a".into(), number: 1, action: "human.check".into() },
@@ -126,7 +124,7 @@ fn resumes_after_a_torn_line() {
     for cut in [ends[2] + 1, ends[2] + 10, ends[4] - 1, bytes.len() - 1] {
         std::fs::write(&path, &bytes[..cut]).unwrap();
         let (mut writer, before) =
-            Writer::resume(&path, Arc::new(SystemClock), Arc::new(SystemRandom)).unwrap();
+            Writer::resume(&path, tool(), Arc::new(SystemClock), Arc::new(SystemRandom)).unwrap();
         assert!(!before.is_complete());
         writer.append(Fact::End { outcome: Outcome::Aborted, reason: "x".into() }).unwrap();
         let (again, tail) = Transcript::read(&std::fs::read(&path).unwrap()).unwrap();
@@ -145,6 +143,6 @@ fn refuses_to_start_over_or_past_the_end() {
     let (_folder, path) = written();
     let again = Writer::create(&path, Arc::new(SystemClock), Arc::new(SystemRandom));
     assert!(matches!(again, Err(TranscriptError::Exists(_))));
-    let resumed = Writer::resume(&path, Arc::new(SystemClock), Arc::new(SystemRandom));
+    let resumed = Writer::resume(&path, tool(), Arc::new(SystemClock), Arc::new(SystemRandom));
     assert!(matches!(resumed, Err(TranscriptError::Complete(_))));
 }

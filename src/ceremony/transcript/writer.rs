@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Entry, Fact, Line, LineError, ReadError, Tail, Transcript};
+use super::{Entry, Fact, Line, LineError, ReadError, Tail, ToolRecord, Transcript};
 use crate::clock::Clock;
 use crate::random::{self, Random, RandomError};
 
@@ -21,7 +21,16 @@ pub struct Writer {
     random: Arc<dyn Random>,
     started: Instant,
     broken: bool,
-    crash_after: Option<u64>,
+    crash: Option<Crash>,
+}
+
+/// Where the crash drill of a rehearsal ends the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crash {
+    /// As soon as so many lines are on disk: what the last one announces was not done.
+    After(u64),
+    /// When this line, counted from 1, is about to be written: what it tells of was done.
+    Before(u64),
 }
 
 /// Why a line could not be written.
@@ -81,9 +90,11 @@ impl Writer {
     }
 
     /// Goes on with an interrupted transcript: cuts off a line whose writing was interrupted and
-    /// records that. Returns what was there before, the new line not included.
+    /// records that, with the program that goes on. Returns what was there before, the new line not
+    /// included.
     pub fn resume(
         path: &Path,
+        tool: ToolRecord,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Result<(Self, Transcript), TranscriptError> {
@@ -109,6 +120,7 @@ impl Writer {
         writer.append(Fact::Resume {
             torn_bytes: torn as u64,
             torn_sha256: hex::encode(openssl::sha::sha256(&bytes[whole..])),
+            tool,
         })?;
         Ok((writer, transcript))
     }
@@ -123,19 +135,21 @@ impl Writer {
     ) -> Self {
         let path = path.to_path_buf();
         let started = Instant::now();
-        Self { path, file, seq, head, clock, random, started, broken: false, crash_after: None }
+        Self { path, file, seq, head, clock, random, started, broken: false, crash: None }
     }
 
-    /// Ends the process without any tidying once the transcript has `lines` lines: the crash drill
-    /// of a rehearsal.
-    pub fn crash_after(&mut self, lines: u64) {
-        self.crash_after = Some(lines);
+    /// Ends the process without any tidying at that place: the crash drill of a rehearsal.
+    pub fn crash(&mut self, place: Crash) {
+        self.crash = Some(place);
     }
 
     /// Writes one fact and waits until it is on disk. Returns the chain's new head.
     pub fn append(&mut self, fact: Fact) -> Result<[u8; 32], TranscriptError> {
         if self.broken {
             return Err(TranscriptError::Broken);
+        }
+        if self.crash == Some(Crash::Before(self.seq + 1)) {
+            std::process::abort();
         }
         let elapsed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let time = self.clock.now().to_string();
@@ -150,7 +164,7 @@ impl Writer {
         }
         self.seq += 1;
         self.head = head;
-        if self.crash_after.is_some_and(|n| self.seq >= n) {
+        if matches!(self.crash, Some(Crash::After(n)) if self.seq >= n) {
             std::process::abort();
         }
         Ok(head)

@@ -12,8 +12,12 @@ use crate::ceremony::plan::{Action, CertificateProfile, Plan};
 use crate::ceremony::transcript::{Artefact, Fact};
 use crate::pki::{Certificate, CertificateRequest, signed};
 
+/// The list of a bundle's files, as sha256sum writes it.
+const SUMS: &str = "SHA256SUMS";
+
 pub(super) fn check(folder: &Folder, checks: &mut Checks) {
     let files = digests(folder, checks);
+    sums(folder, checks);
     signatures(folder, &files, checks);
     certificates(folder, &files, checks);
 }
@@ -63,6 +67,39 @@ fn digests(folder: &Folder, checks: &mut Checks) -> BTreeMap<String, Vec<u8>> {
     };
     checks.none("CER-050", "the files", &detail, bad);
     good
+}
+
+/// A bundle lists every file of its own, reports included.
+fn sums(folder: &Folder, checks: &mut Checks) {
+    let Ok(text) = std::fs::read_to_string(folder.path.join(SUMS)) else { return };
+    let mut bad = Vec::new();
+    let mut listed = BTreeSet::from([SUMS.to_owned()]);
+    for line in text.lines() {
+        let Some((sum, name)) = line.split_once("  ") else {
+            bad.push(format!("«{line}» is no line of it"));
+            continue;
+        };
+        let plain = name.strip_prefix("artefacts/").unwrap_or(name);
+        let found = (!plain.contains('/')).then(|| std::fs::read(folder.path.join(name)).ok());
+        match found.flatten().map(|bytes| hex::encode(openssl::sha::sha256(&bytes))) {
+            Some(found) if found == sum => {}
+            Some(_) => bad.push(format!("{name} was changed")),
+            None => bad.push(format!("{name} is missing")),
+        }
+        listed.insert(name.to_owned());
+    }
+    for (folder, prefix) in
+        [(folder.path.clone(), ""), (folder.path.join("artefacts"), "artefacts/")]
+    {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        for entry in entries.filter(|e| e.path().is_file()) {
+            let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+            if !listed.contains(&name) {
+                bad.push(format!("{name} is not listed"));
+            }
+        }
+    }
+    checks.none("CER-052", "SHA256SUMS", &format!("{} files", listed.len() - 1), bad);
 }
 
 /// A disclosure leaves out what only auditors may have.

@@ -11,6 +11,7 @@ pub(super) fn check(folder: &Folder, checks: &mut Checks) {
     steps(folder, checks);
     confirmations(folder, checks);
     lints(folder, checks);
+    times(folder, checks);
     remarks(folder, checks);
 }
 
@@ -138,6 +139,30 @@ fn lints(folder: &Folder, checks: &mut Checks) {
     );
 }
 
+/// The lines were written one after another: the machine's uptime never runs back but over an interruption.
+fn times(folder: &Folder, checks: &mut Checks) {
+    const TITLE: &str = "the times of the lines";
+    let (mut bad, mut set_back) = (Vec::new(), 0);
+    let mut before: Option<(u64, &str)> = None;
+    for (number, entry) in folder.transcript.entries() {
+        let resumed = matches!(entry.fact, Fact::Resume { .. });
+        if let Some((uptime, time)) = before {
+            if !resumed && entry.monotonic_ms < uptime {
+                bad.push(format!("line {} was written before the one above it", number + 1));
+            }
+            set_back += usize::from(entry.time.as_str() < time);
+        }
+        before = Some((entry.monotonic_ms, &entry.time));
+    }
+    match set_back {
+        0 => checks.none("CER-013", TITLE, "none before the one above it", bad),
+        n if bad.is_empty() => {
+            checks.open("CER-013", TITLE, format!("the clock was set back {n} times in between"));
+        }
+        _ => checks.none("CER-013", TITLE, "", bad),
+    }
+}
+
 fn remarks(folder: &Folder, checks: &mut Checks) {
     let mode = folder.facts().find_map(|f| match f {
         Fact::Begin { mode, .. } => Some(*mode),
@@ -160,6 +185,20 @@ fn remarks(folder: &Folder, checks: &mut Checks) {
         _ => None,
     });
     let odd: Vec<String> = odd.collect();
+    let programs: BTreeSet<&str> = folder
+        .facts()
+        .filter_map(|f| match f {
+            Fact::Begin { tool, .. } | Fact::Resume { tool, .. } => Some(tool.sha256.as_str()),
+            _ => None,
+        })
+        .collect();
+    if programs.len() > 1 {
+        checks.open(
+            "CER-022",
+            "one program throughout",
+            format!("{} different ones, for it was resumed with another", programs.len()),
+        );
+    }
     if waivers + deviations + breaks + resumed + odd.len() > 0 {
         checks.open(
             "CER-021",

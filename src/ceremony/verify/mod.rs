@@ -196,6 +196,10 @@ fn plan_checks(folder: &Folder, checks: &mut Checks) {
         Fact::Begin { plan_sha256, steps, .. } => Some((plan_sha256.clone(), steps.clone())),
         _ => None,
     });
+    if folder.transcript.lines().is_empty() {
+        checks.open("CER-010", title, "the ceremony was interrupted before its first line");
+        return;
+    }
     let Some((sha256, steps)) = begin else {
         checks.none(
             "CER-010",

@@ -13,7 +13,7 @@ use crate::ceremony::hold::{self, Hold};
 use crate::ceremony::plan::{self, Plan};
 use crate::ceremony::run::{AutomaticDesk, Desk};
 use crate::ceremony::terminal::TerminalDesk;
-use crate::ceremony::transcript::Mode;
+use crate::ceremony::transcript::{Crash, Mode};
 use crate::ceremony::verify::Folder;
 use crate::ceremony::{report, verify, words};
 use crate::cli::exit::Exit;
@@ -39,6 +39,9 @@ pub struct Rehearse {
     /// Crash when the transcript has so many lines, to practise resuming
     #[arg(long, value_name = "LINES")]
     crash_after: Option<u64>,
+    /// Crash when this line is about to be written: what it tells of was done
+    #[arg(long, value_name = "LINE", conflicts_with = "crash_after")]
+    crash_before: Option<u64>,
 }
 
 /// Hold the ceremony.
@@ -110,12 +113,14 @@ pub fn rehearse(arguments: &Rehearse) -> Result<(), Failure> {
             desk,
             softhsm_conf: Some(conf(&out)),
             executable: executable()?,
-            crash_after: arguments.crash_after,
+            crash: (arguments.crash_after.map(Crash::After))
+                .or(arguments.crash_before.map(Crash::Before)),
         },
         Mode::Rehearsal,
     );
     held.map_err(|e| run_failure(&e))?;
-    write_report(&evidence)
+    write_report(&evidence)?;
+    write_snapshot(&out, &evidence)
 }
 
 pub fn run(arguments: &Run) -> Result<(), Failure> {
@@ -139,7 +144,7 @@ pub fn run(arguments: &Run) -> Result<(), Failure> {
             desk,
             softhsm_conf: std::env::var_os("SOFTHSM2_CONF").map(PathBuf::from),
             executable: executable()?,
-            crash_after: None,
+            crash: None,
         },
         Mode::Production,
     );
@@ -208,6 +213,17 @@ fn write_report(out: &Path) -> Result<(), Failure> {
         cause,
         "run chancery ceremony verify",
     ))
+}
+
+/// What reviewers of the plan read, beside the evidence of a rehearsal.
+fn write_snapshot(out: &Path, evidence: &Path) -> Result<(), Failure> {
+    let failed = |e: &dyn std::fmt::Display| {
+        Failure::new(Exit::Failed, "the snapshot cannot be written", e, "rehearse in a new folder")
+    };
+    let (folder, _) = Folder::read(evidence).map_err(|e| failed(&e))?;
+    let path = out.join("snapshot.md");
+    std::fs::write(&path, report::snapshot(&folder)).map_err(|e| failed(&e))?;
+    output::write(&format!("Snapshot to review: {}\n", path.display()))
 }
 
 pub fn token_drill(arguments: &TokenDrill) -> Result<(), Failure> {

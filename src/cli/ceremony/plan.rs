@@ -1,6 +1,6 @@
 //! `chancery ceremony plan`, `chancery ceremony words`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
@@ -15,11 +15,21 @@ use crate::cli::output;
 pub enum Command {
     /// Check everything: keys and values, references, the order of the steps, and the lints of all that
     /// would be signed, with throw-away keys
-    Check(PlanFile),
+    Check(Check),
     /// Print the SHA-256 of the plan in hexadecimal, in words and as a QR code
     Digest(PlanFile),
     /// Print the script as an HTML page, to be printed
     Script(Script),
+}
+
+/// Check a plan.
+#[derive(Debug, Args)]
+pub struct Check {
+    #[command(flatten)]
+    plan: PlanFile,
+    /// See that this folder can be made for the evidence, too
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
 }
 
 /// Print the script.
@@ -45,7 +55,10 @@ pub struct Words {
 
 pub fn run(command: &Command) -> Result<(), Failure> {
     match command {
-        Command::Check(file) => {
+        Command::Check(Check { plan: file, out }) => {
+            if let Some(out) = out {
+                free(out)?;
+            }
             let plan = hold::check(&file.text()?, &file.base()).map_err(|p| plan_failure(&p))?;
             let (steps, words) = (plan.steps.len(), plan.digest().words());
             output::write(&format!("{}: {steps} steps, no errors\n{words}\n", plan.title))
@@ -59,6 +72,23 @@ pub fn run(command: &Command) -> Result<(), Failure> {
             output::write(&script::html(&plan, arguments.rehearsal))
         }
     }
+}
+
+/// Whether the evidence could be written there.
+fn free(out: &Path) -> Result<(), Failure> {
+    let failed = |cause: &dyn std::fmt::Display| {
+        let what = format!("{} cannot take the evidence", out.display());
+        Failure::new(Exit::Conflict, what, cause, "name a new folder in one that is there")
+    };
+    if out.symlink_metadata().is_ok() {
+        return Err(failed(&"it is there already, and nothing is overwritten"));
+    }
+    let parent = match out.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    rustix::fs::access(parent, rustix::fs::Access::WRITE_OK)
+        .map_err(|e| failed(&format!("{}: {e}", parent.display())))
 }
 
 pub fn words(arguments: &Words) -> Result<(), Failure> {
