@@ -1,4 +1,4 @@
-//! `chancery ca show`: the certificates that devices get to see, and the thumbprints by which people
+//! `chancery ca`: its rollover, and `show`: the certificates that devices get to see, and the thumbprints by which people
 //! compare them.
 
 use std::path::Path;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::command::Common;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::output;
+use super::{output, rollover};
 use crate::config::{Ca, Config};
 use crate::pki::{Certificate, Digest, name};
 use crate::signer::load_certificate;
@@ -19,11 +19,16 @@ use crate::signer::load_certificate;
 pub enum Command {
     /// Show the CAs' and RAs' certificates of the configuration, with their thumbprints
     Show,
+    /// Lead the endpoints from one CA to the next
+    #[command(subcommand)]
+    Rollover(rollover::Command),
 }
 
 /// Runs `command`.
 pub fn run(command: &Command, common: &Common) -> Result<(), Failure> {
-    let Command::Show = command;
+    if let Command::Rollover(command) = command {
+        return rollover::run(command, common);
+    }
     let config = common.load()?;
     let all = all(&config)?;
     if common.json {

@@ -27,6 +27,7 @@ pub mod ready;
 mod request;
 mod role;
 mod roles;
+mod rollover;
 pub mod secrets;
 mod serve;
 mod signer;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::schema::section;
 use super::token::KeyPlace;
+use super::values::Name;
 
 section! {
     /// A certificate authority with its registration authority (RA). The three keys are three
@@ -23,6 +24,12 @@ section! {
         /// The list of revoked certificates that the CA signs. The frontend serves it at
         /// `/crl/NAME.crl`; name that URL in `crl_urls` of the profiles.
         crl: Crl = {},
+        /// The CA that follows this one, by its name: a section `[ca.NAME]` of its own with other keys.
+        /// Naming it changes nothing by itself. `chancery ca rollover stage CA` announces it to the devices
+        /// (GetNextCACert) and accepts requests to it, `activate` makes it the one that the endpoints of
+        /// this CA offer, `retire` ends this CA's enrolments. The steps are entries of the ledger and hold
+        /// over restarts. This section stays while certificates of this CA live: its CRL goes on.
+        next: Option<Name>,
     }
 }
 

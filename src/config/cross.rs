@@ -63,6 +63,7 @@ pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
             );
         }
     }
+    check_next(config, reader);
     for (name, profile) in &config.profile {
         check_profile(&format!("profile.{name}"), profile, reader);
     }
@@ -193,6 +194,35 @@ fn same_key(a: &KeyPlace, b: &KeyPlace) -> bool {
     let labels = a.label.as_ref().zip(b.label.as_ref()).map(|(a, b)| a == b);
     let ids = a.id.as_ref().zip(b.id.as_ref()).map(|(a, b)| a == b);
     a.token == b.token && (labels.is_some() || ids.is_some()) && !differ(labels) && !differ(ids)
+}
+
+/// A CA follows one other at most, and none follows itself.
+fn check_next(config: &Config, reader: &mut Reader<'_>) {
+    let mut follows: BTreeMap<&Name, &Name> = BTreeMap::new();
+    for (name, next) in config.ca.iter().filter_map(|(n, ca)| Some((n, ca.next.as_ref()?))) {
+        let key = format!("ca.{name}.next");
+        refer(&key, next, "ca", &config.ca, reader);
+        if let Some(other) = follows.insert(next, name) {
+            reader.fail(
+                &key,
+                format!("{next} follows [ca.{other}] already"),
+                "let each CA follow one other: make a new one for each rollover",
+            );
+        }
+        let mut at = Some(next);
+        let mut steps = 0;
+        while let Some(here) = at.filter(|here| *here != name && steps <= config.ca.len()) {
+            at = config.ca.get(here).and_then(|ca| ca.next.as_ref());
+            steps += 1;
+        }
+        if at == Some(name) {
+            reader.fail(
+                &key,
+                format!("{name} would follow itself"),
+                "name the CA that is newer than this one, or remove the key",
+            );
+        }
+    }
 }
 
 fn check_profile(key: &str, profile: &Profile, reader: &mut Reader<'_>) {

@@ -63,6 +63,11 @@ impl Signer {
         self.state_dir.join("crl")
     }
 
+    /// The folder of the announcements of next CAs.
+    pub fn next_ca_dir(&self) -> PathBuf {
+        self.state_dir.join("next-ca")
+    }
+
     /// The folder of the signer's own secrets.
     pub fn secrets_dir(&self) -> PathBuf {
         self.state_dir.join("secrets")

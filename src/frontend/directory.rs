@@ -30,6 +30,8 @@ pub(super) struct Endpoint {
     pub(super) ca_content_type: HeaderValue,
     /// The body of GetCACert.
     pub(super) ca_body: Bytes,
+    /// The body of GetNextCACert, where there is one.
+    pub(super) next_ca: Option<Bytes>,
 }
 
 /// Every path that is served.
@@ -60,6 +62,7 @@ impl Directory {
                 caps: described.caps.into(),
                 ca_content_type,
                 ca_body: described.ca_body.into(),
+                next_ca: described.next_ca.map(Bytes::from),
             });
             for path in &described.paths {
                 directory.claim(path, &endpoint);
@@ -146,6 +149,7 @@ mod tests {
             caps: b"AES\n".to_vec(),
             ca_content_type: "application/x-x509-ca-cert".to_owned(),
             ca_body: vec![0x30, 0],
+            next_ca: None,
         }
     }
 

@@ -12,7 +12,7 @@ pub(super) enum Operation {
     GetCaCaps,
     /// Section 4.2.
     GetCaCert,
-    /// Section 4.7; there is never a next CA certificate yet.
+    /// Section 4.7.
     GetNextCaCert,
     /// Section 4.3.
     Pki,

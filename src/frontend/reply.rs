@@ -12,9 +12,10 @@ use super::document::Document;
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain");
 /// The media type of a CertRep (section 4.3.1).
 const PKI_MESSAGE: HeaderValue = HeaderValue::from_static("application/x-pki-message");
+const NEXT_CA: HeaderValue = HeaderValue::from_static("application/x-x509-next-ca-cert");
 /// What an unknown operation is told.
-const SUPPORTED: &str = "unknown operation; this server supports GetCACaps and GetCACert by GET, and \
-                         PKIOperation by POST and GET (RFC 8894)\n";
+const SUPPORTED: &str = "unknown operation; this server supports GetCACaps, GetCACert and \
+                         GetNextCACert by GET, and PKIOperation by POST and GET (RFC 8894)\n";
 
 /// An answer, before it is HTTP.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,6 +112,11 @@ impl Reply {
 
     pub(super) fn no_endpoint() -> Self {
         Self::text("no endpoint", StatusCode::NOT_FOUND, "there is no SCEP endpoint at this path\n")
+    }
+
+    /// What the current CA signed of the next one (RFC 8894 section 4.7.1).
+    pub(super) fn next_ca(message: Bytes) -> Self {
+        Self::new("ok", StatusCode::OK, NEXT_CA, message)
     }
 
     pub(super) fn no_next_ca() -> Self {

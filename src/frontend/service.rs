@@ -99,7 +99,9 @@ impl Frontend {
             Operation::GetCaCert => {
                 Reply::ca_certificates(endpoint.ca_content_type.clone(), endpoint.ca_body.clone())
             }
-            Operation::GetNextCaCert => Reply::no_next_ca(),
+            Operation::GetNextCaCert => {
+                endpoint.next_ca.clone().map_or_else(Reply::no_next_ca, Reply::next_ca)
+            }
             Operation::Pki => {
                 let carried = match (head.method == Method::POST, endpoint.get_pki_operation) {
                     // The body is here already, and within the limit.

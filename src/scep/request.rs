@@ -166,6 +166,11 @@ impl SignedRequest {
         RequestError { reply: Some(Box::new(self.reply.clone())), fail_info, text: text.into() }
     }
 
+    /// Whether `certificate` is among the recipients of the envelope.
+    pub fn is_addressed_to(&self, certificate: &Certificate) -> bool {
+        key_transports(&self.envelope).any(|r| r.identifier().matches(certificate))
+    }
+
     /// The one recipient that is one of `ours` (the RA's decryption certificate, and during a
     /// rollover the next or the previous one). Everything that can be seen from outside is checked
     /// here, before the HSM is asked.

@@ -53,6 +53,12 @@ async fn answer(instance: &Arc<Instance>, peer: Peer, request: Request) -> Respo
             let entries = instance.ledger().entries(Sequence(from), limit);
             entries.map(|e| Response::Entries(shown(e))).map_err(|e| e.to_string())
         }
+        Request::RolloverList => Ok(Response::Rollovers(instance.rollovers.list())),
+        Request::RolloverStep { ca, step } => {
+            let tools = instance.crl_tools();
+            let moved = instance.rollovers.step(&tools, peer, &ca, step).await;
+            moved.map(|rollover| Response::Rollovers(vec![rollover]))
+        }
         Request::RequestList { pending } => {
             officer::list(instance, pending).map_err(|e| e.to_string())
         }
@@ -99,7 +105,8 @@ fn transactions(
     id: &[u8],
 ) -> Result<Response, String> {
     let mut found = Vec::new();
-    let names = instance.endpoints.keys().map(AsRef::as_ref);
+    let endpoints = instance.endpoints();
+    let names = endpoints.keys().map(AsRef::as_ref);
     for name in names.filter(|name| endpoint.is_none_or(|wanted| wanted == *name)) {
         let record = instance.ledger().transaction(name, id).map_err(|e| e.to_string())?;
         let pending = instance.ledger().pending(name, id).map_err(|e| e.to_string())?;

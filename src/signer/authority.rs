@@ -2,7 +2,7 @@
 //! against the other before anything is served.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ pub(super) struct Authority {
     pub(super) unwrapper: Arc<dyn KeyUnwrapper>,
     pub(super) ra_signing: Certificate,
     pub(super) ra_signer: Arc<dyn Signer>,
+    /// Where its certificates come from: file, place in the configuration, certificate.
+    pub(super) sources: [(PathBuf, String, Certificate); 3],
 }
 
 impl Authority {
@@ -38,14 +40,9 @@ impl Authority {
         settings: &config::Ca,
         tokens: &Tokens,
         implicit_rejection: &Secret,
-        now: Timestamp,
     ) -> Result<Self, SignerError> {
         let certificate = load_certificate(&settings.certificate)?;
-        in_validity(&certificate, now).map_err(|cause| SignerError::Unfit {
-            path: settings.certificate.clone(),
-            place: format!("[ca.{name}]"),
-            cause,
-        })?;
+        let source = (settings.certificate.clone(), format!("[ca.{name}]"), certificate.clone());
         let chain: Vec<Certificate> =
             settings.chain.iter().map(|p| load_certificate(p)).collect::<Result<_, _>>()?;
         let key = certificate.public_key().clone();
@@ -63,7 +60,7 @@ impl Authority {
                 place: format!("[ca.{name}.{what}]"),
                 cause,
             };
-            check_ra(&certificate, &issuer, usage, usage_name, now).map_err(unfit)?;
+            check_ra(&certificate, &issuer, usage, usage_name).map_err(unfit)?;
             Ok::<_, SignerError>(certificate)
         };
         let decryption = &settings.ra_decryption;
@@ -72,6 +69,15 @@ impl Authority {
             ra(decryption, "ra_decryption", KeyUsage::KEY_ENCIPHERMENT, "keyEncipherment")?;
         let ra_signing =
             ra(signing, "ra_signing", KeyUsage::DIGITAL_SIGNATURE, "digitalSignature")?;
+        let sources = [
+            source,
+            (
+                decryption.certificate.clone(),
+                format!("[ca.{name}.ra_decryption]"),
+                ra_decryption.clone(),
+            ),
+            (signing.certificate.clone(), format!("[ca.{name}.ra_signing]"), ra_signing.clone()),
+        ];
         let unwrapper = tokens.hsm(&decryption.key)?.unwrapper(
             &reference(&decryption.key, KeyPurpose::RaDecrypt, ra_decryption.public_key()),
             implicit_rejection.clone(),
@@ -88,7 +94,20 @@ impl Authority {
             unwrapper,
             ra_signing,
             ra_signer,
+            sources,
         })
+    }
+
+    /// Whether the certificates of CA and RA are valid now; says so in the log when one ends soon.
+    pub(super) fn check_validity(&self, now: Timestamp) -> Result<(), SignerError> {
+        for (path, place, certificate) in &self.sources {
+            in_validity(certificate, now).map_err(|cause| SignerError::Unfit {
+                path: path.clone(),
+                place: place.clone(),
+                cause,
+            })?;
+        }
+        Ok(())
     }
 
     /// Refuses a CA that signs lists without the right to (RFC 5280 section 4.2.1.3).
@@ -171,9 +190,7 @@ fn check_ra(
     issuer: &Issuer,
     usage: KeyUsage,
     usage_name: &str,
-    now: Timestamp,
 ) -> Result<(), String> {
-    in_validity(certificate, now)?;
     if !certificate.public_key().kind().is_rsa() {
         return Err("its key is not RSA, which SCEP's key transport and replies need".into());
     }
@@ -188,7 +205,9 @@ fn check_ra(
 }
 
 /// One key, one purpose (I4), over all CAs of the instance.
-pub(super) fn one_purpose(authorities: &BTreeMap<&Name, Authority>) -> Result<(), SignerError> {
+pub(super) fn one_purpose(
+    authorities: &BTreeMap<&Name, Arc<Authority>>,
+) -> Result<(), SignerError> {
     let mut seen = BTreeMap::new();
     for (ca, authority) in authorities {
         for (what, key) in authority.own_keys() {

@@ -34,7 +34,7 @@ async fn make(
     peer: Peer,
     order: ChallengeOrder,
 ) -> Result<Vec<NewChallenge>, String> {
-    let Some(endpoint) = instance.endpoints.get(order.endpoint.as_str()) else {
+    let Some(endpoint) = instance.endpoints().get(order.endpoint.as_str()).cloned() else {
         return Err(format!("there is no endpoint {}", order.endpoint.escape_debug()));
     };
     if !endpoint.authorizer.one_time {

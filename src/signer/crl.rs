@@ -124,6 +124,11 @@ impl Publisher {
     /// than it says.
     pub(super) async fn publish_if_due(&self, tools: &Tools<'_>) {
         let now = tools.clock.now();
+        let certificate = self.issuer.certificate();
+        // A CA that has ended needs no list any more, and one that has not begun needs none yet.
+        if now >= certificate.not_after() || now < certificate.not_before() {
+            return;
+        }
         if self.state().retry_at.is_some_and(|at| now < at && at <= now.after(RETRY_AFTER)) {
             return;
         }

@@ -5,18 +5,30 @@ use std::time::Duration;
 
 use super::authority::Authority;
 use super::crl::Publisher;
+use super::failure::Failure;
+use super::rollover::Blueprint;
+use crate::clock::Timestamp;
 use crate::cms;
 use crate::config;
 use crate::issuance::{Issuer, Profile};
-use crate::pki::Certificate;
+use crate::pki::{Certificate, name};
 use crate::ra::{Authorizer, ChallengeKey, NameRule, RenewalPolicy};
-use crate::scep::{AlgorithmPolicy, Capabilities, Legacy};
+use crate::scep::{AlgorithmPolicy, Capabilities, FailInfo, Legacy, SignedRequest};
 use crate::signing::{KeyUnwrapper, Signer};
 use crate::wire::frontend::EndpointDescription;
 
 pub(super) use crate::config::CertRepChain;
 
-/// One endpoint.
+/// A CA of the same line: one follows the other.
+#[derive(Clone)]
+pub(super) struct Kin {
+    pub(super) issuer: Arc<Issuer>,
+    /// Its lists, where it signs any.
+    pub(super) crl: Option<Arc<Publisher>>,
+}
+
+/// One endpoint with one CA. During a rollover there is another one for each other CA whose requests
+/// are accepted.
 pub(super) struct Endpoint {
     pub(super) name: Arc<str>,
     pub(super) issuer: Arc<Issuer>,
@@ -38,8 +50,12 @@ pub(super) struct Endpoint {
     pub(super) get_cert: bool,
     /// Whether GetCRL is answered.
     pub(super) get_crl: bool,
-    /// The lists of its CA, where that signs any.
-    pub(super) crl: Option<Arc<Publisher>>,
+    /// Its CA, those before it and those after it.
+    pub(super) kin: Vec<Kin>,
+    /// The decryption certificates to which an envelope may be addressed; its own is the first.
+    pub(super) recipients: Vec<Certificate>,
+    /// The same endpoint with the other CAs of a rollover.
+    pub(super) others: Vec<Arc<Endpoint>>,
     pub(super) description: EndpointDescription,
 }
 
@@ -47,13 +63,14 @@ impl Endpoint {
     /// The endpoint `name` of the configuration. One without any authorizer refuses every
     /// enrolment: no authorizer means no service, never an open CA.
     pub(super) fn new(
-        name: &str,
-        settings: &config::Endpoint,
+        blueprint: &Blueprint,
         authority: &Authority,
-        profile: Arc<Profile>,
         key: &ChallengeKey,
-        crl: Option<Arc<Publisher>>,
+        kin: Vec<Kin>,
+        recipients: Vec<Certificate>,
+        next_ca: Option<Vec<u8>>,
     ) -> Self {
+        let Blueprint { name, settings, profile } = blueprint;
         let algorithms = AlgorithmPolicy {
             legacy: Legacy {
                 des3: settings.algorithms.des3,
@@ -62,12 +79,15 @@ impl Endpoint {
             },
         };
         let renewal = renewal(&settings.renewal);
-        let caps =
-            Capabilities { algorithms, renewal: renewal.is_some(), next_ca_certificate: false };
+        let caps = Capabilities {
+            algorithms,
+            renewal: renewal.is_some(),
+            next_ca_certificate: next_ca.is_some(),
+        };
         let (ca_content_type, ca_body) = ca_certificates(&settings.ca_cert_response, authority);
         let paths = std::iter::once(&settings.path).chain(&settings.aliases);
         Self {
-            name: name.into(),
+            name: name.clone(),
             issuer: authority.issuer.clone(),
             ca_signer: authority.signer.clone(),
             ra_decryption: authority.ra_decryption.clone(),
@@ -75,13 +95,13 @@ impl Endpoint {
             ra_signing: authority.ra_signing.clone(),
             ra_signer: authority.ra_signer.clone(),
             authorizer: Authorizer {
-                endpoint: name.into(),
+                endpoint: name.to_string(),
                 key: key.clone(),
                 challenge: settings.challenge_mac.clone(),
                 one_time: settings.one_time_challenges,
                 profile: profile.name.clone(),
             },
-            profile,
+            profile: profile.clone(),
             renewal,
             algorithms,
             certrep_chain: settings.certrep_chain,
@@ -90,18 +110,61 @@ impl Endpoint {
             pending_lifetime: settings.pending_lifetime,
             get_cert: settings.get_cert,
             get_crl: settings.get_crl,
-            crl,
+            kin,
+            recipients,
+            others: Vec::new(),
             description: EndpointDescription {
-                name: name.into(),
+                name: name.to_string(),
                 paths: paths.map(|p| p.as_str().to_owned()).collect(),
                 default: true,
                 get_pki_operation: settings.allow_get,
                 caps: caps.text().into_bytes(),
                 ca_content_type: ca_content_type.into(),
                 ca_body,
+                next_ca,
             },
         }
     }
+
+    /// The endpoint as the request's envelope addresses it: with the CA of that RA (docs/scep.md row
+    /// 102).
+    pub(super) fn addressed(self: &Arc<Self>, request: &SignedRequest) -> &Arc<Self> {
+        let of_other = |o: &&Arc<Self>| request.is_addressed_to(&o.ra_decryption);
+        self.others.iter().find(of_other).unwrap_or(self)
+    }
+
+    /// Refuses requests to a CA that is not, or no more, in force during a rollover. `main` is the
+    /// endpoint that the request came to.
+    pub(super) fn check_in_force(&self, main: &Self, now: Timestamp) -> Result<(), Failure> {
+        if std::ptr::eq(self, main) {
+            return Ok(());
+        }
+        in_force(self.issuer.certificate(), [&self.ra_decryption, &self.ra_signing], now)
+    }
+
+    /// Whether its CA signs lists.
+    pub(super) fn makes_crl(&self) -> bool {
+        self.kin.iter().any(|k| k.issuer.id() == self.issuer.id() && k.crl.is_some())
+    }
+}
+
+/// Whether a CA and the certificates of its RA are valid now (T76).
+fn in_force(ca: &Certificate, ra: [&Certificate; 2], now: Timestamp) -> Result<(), Failure> {
+    for certificate in std::iter::once(ca).chain(ra) {
+        let (from, to) = (certificate.not_before(), certificate.not_after());
+        if now < from || now > to {
+            let (subject, ca) = (name::display(certificate.subject()), name::display(ca.subject()));
+            return Err(Failure::refused(
+                FailInfo::BadMessageCheck,
+                "message-check",
+                format!(
+                    "the envelope is addressed to the RA of {ca}, but {subject} is valid from {from} \
+                     to {to}; let the device fetch GetCACert again"
+                ),
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn renewal(settings: &config::Renewal) -> Option<RenewalPolicy> {
@@ -139,5 +202,28 @@ fn ca_certificates(parts: &[config::CaCertPart], authority: &Authority) -> (&'st
     match certificates.as_slice() {
         [only] => ("application/x-x509-ca-cert", only.der().to_vec()),
         all => ("application/x-x509-ca-ra-cert", cms::certs_only(all)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn t76_a_request_to_a_ca_that_ended_or_has_not_begun_is_refused() {
+        let pem = include_bytes!("../../tests/vectors/scep/ra.pem");
+        let ca = Certificate::from_pem(pem).unwrap();
+        let (from, to) = (ca.not_before(), ca.not_after());
+        let at = |now| in_force(&ca, [&ca, &ca], now);
+        assert_eq!(at(from), Ok(()));
+        assert_eq!(at(to), Ok(()));
+        let second = Duration::from_secs(1);
+        for now in [Timestamp::from_unix_millis(from.unix_millis() - 1000), to.after(second)] {
+            let Err(Failure::Refused(refused)) = at(now) else { panic!("{now} passes") };
+            assert_eq!(refused.fail_info, FailInfo::BadMessageCheck);
+            assert!(refused.text.unwrap().contains("fetch GetCACert"));
+        }
     }
 }

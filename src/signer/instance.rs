@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use super::authority::{Authority, one_purpose};
 use super::crl::{Publisher, Tools};
-use super::endpoint::Endpoint;
 use super::error::SignerError;
 use super::in_flight::InFlight;
 use super::observe::{self, Ends};
@@ -15,6 +14,7 @@ use super::pipeline::Pipeline;
 use super::profile::profile;
 use super::publication;
 use super::refusals::RefusalCounter;
+use super::rollover::{Blueprint, Endpoints, Plan, Rollovers};
 use super::tokens::Tokens;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, Name};
@@ -45,7 +45,8 @@ pub struct Secrets {
 
 /// Everything that serves requests.
 pub(super) struct Instance {
-    pub(super) endpoints: BTreeMap<Arc<str>, Arc<Endpoint>>,
+    /// The endpoints, and how far the rollovers of their CAs are.
+    pub(super) rollovers: Rollovers,
     /// Every CA, whether or not an endpoint uses it.
     pub(super) issuers: Vec<Arc<Issuer>>,
     /// When the certificates of every CA end.
@@ -73,15 +74,10 @@ impl Instance {
         let metrics = Arc::new(SignerMetrics::new()?);
         let mut authorities = BTreeMap::new();
         for (name, ca) in &config.ca {
-            let authority = Authority::new(
-                name.as_str(),
-                ca,
-                &tokens,
-                &secrets.implicit_rejection,
-                clock.now(),
-            )?
-            .measured(&metrics);
-            authorities.insert(name, authority);
+            let authority =
+                Authority::new(name.as_str(), ca, &tokens, &secrets.implicit_rejection)?
+                    .measured(&metrics);
+            authorities.insert(name, Arc::new(authority));
         }
         one_purpose(&authorities)?;
         for warning in tokens.warnings() {
@@ -90,18 +86,18 @@ impl Instance {
         let profiles = profiles(config, &authorities)?;
         let key = ChallengeKey::new(secrets.challenge_key)?;
         let crls = publishers(config, &authorities)?;
-        let mut endpoints = BTreeMap::new();
-        for (name, settings) in &config.endpoint {
-            let parts = authorities.get(&settings.ca).zip(profiles.get(&settings.profile));
-            // The configuration's cross-checks have seen that both are there.
-            let Some((authority, profile)) = parts else { continue };
-            let crl = crls.get(settings.ca.as_str()).cloned();
-            let endpoint =
-                Endpoint::new(name.as_str(), settings, authority, profile.clone(), &key, crl);
-            endpoints.insert(endpoint.name.clone(), Arc::new(endpoint));
-        }
         let ledger = open_ledger(config, clock.clone(), random.clone())?;
         let started = clock.now();
+        let plan = Plan {
+            authorities: authorities.iter().map(|(n, a)| (n.as_str().into(), a.clone())).collect(),
+            next: followers(config),
+            blueprints: blueprints(config, &profiles),
+            key,
+            crls: crls.clone(),
+            folder: config.signer.next_ca_dir(),
+        };
+        make_folder(&plan.folder)?;
+        let rollovers = Rollovers::open(plan, &ledger, started)?;
         ledger.append(start_entries(config)).await?;
         let limits = QueueLimits {
             waiting: config.signer.queue as usize,
@@ -120,9 +116,9 @@ impl Instance {
             metrics,
         };
         let instance = Self {
-            endpoints,
+            rollovers,
             issuers: authorities.values().map(|a| a.issuer.clone()).collect(),
-            authorities: authorities.values().map(Authority::ends).collect(),
+            authorities: authorities.values().map(|a| a.ends()).collect(),
             ledger_dir: config.signer.ledger_dir(),
             crls,
             status_changes: tokio::sync::Mutex::new(()),
@@ -130,7 +126,7 @@ impl Instance {
             tokens,
             started,
         };
-        instance.publish_due_crls().await;
+        instance.publish_due().await;
         Ok(Arc::new(instance))
     }
 
@@ -144,18 +140,25 @@ impl Instance {
         Tools { ledger, queue, clock: clock.as_ref(), metrics }
     }
 
-    /// Makes every list that is due; one that cannot be made is tried again at the next call.
-    pub(super) async fn publish_due_crls(&self) {
+    /// The endpoints as they are now.
+    pub(super) fn endpoints(&self) -> Arc<Endpoints> {
+        self.rollovers.endpoints()
+    }
+
+    /// Makes every list and announcement that is due; one that cannot be made is tried again at the
+    /// next call.
+    pub(super) async fn publish_due(&self) {
         for publisher in self.crls.values() {
             publisher.publish_if_due(&self.crl_tools()).await;
         }
+        self.rollovers.announce_due(&self.crl_tools()).await;
     }
 
     /// Answers one request of the frontend.
     pub(super) async fn answer(&self, request: Request) -> Response {
         match request {
             Request::Describe => Response::Description {
-                endpoints: self.endpoints.values().map(|e| e.description.clone()).collect(),
+                endpoints: self.endpoints().values().map(|e| e.description.clone()).collect(),
                 documents: publication::documents(self),
             },
             Request::Metrics => {
@@ -163,8 +166,10 @@ impl Instance {
             }
             Request::Health => Response::Health { problems: observe::problems(self) },
             Request::PkiOperation { endpoint, source, message } => {
-                match self.endpoints.get(endpoint.as_str()) {
-                    Some(endpoint) => self.pipeline.pki_operation(endpoint, source, &message).await,
+                match self.endpoints().get(endpoint.as_str()).cloned() {
+                    Some(endpoint) => {
+                        self.pipeline.pki_operation(&endpoint, source, &message).await
+                    }
                     None => Response::UnknownEndpoint,
                 }
             }
@@ -201,7 +206,7 @@ impl Instance {
 
 fn profiles<'a>(
     config: &'a Config,
-    authorities: &BTreeMap<&Name, Authority>,
+    authorities: &BTreeMap<&Name, Arc<Authority>>,
 ) -> Result<BTreeMap<&'a Name, Arc<Profile>>, SignerError> {
     let mut profiles = BTreeMap::new();
     for (name, settings) in &config.profile {
@@ -217,10 +222,26 @@ fn profiles<'a>(
     Ok(profiles)
 }
 
+/// Which CA follows which.
+fn followers(config: &Config) -> BTreeMap<Arc<str>, Arc<str>> {
+    let pairs = config.ca.iter().filter_map(|(name, ca)| Some((name, ca.next.as_ref()?)));
+    pairs.map(|(name, next)| (name.as_str().into(), next.as_str().into())).collect()
+}
+
+/// The endpoints as they are configured.
+fn blueprints(config: &Config, profiles: &BTreeMap<&Name, Arc<Profile>>) -> Vec<Blueprint> {
+    // The configuration's cross-checks have seen that every profile is there.
+    let all = config.endpoint.iter().filter_map(|(name, settings)| {
+        let profile = profiles.get(&settings.profile)?.clone();
+        Some(Blueprint { name: name.as_str().into(), settings: settings.clone(), profile })
+    });
+    all.collect()
+}
+
 /// The CAs that sign lists, each with its file.
 fn publishers(
     config: &Config,
-    authorities: &BTreeMap<&Name, Authority>,
+    authorities: &BTreeMap<&Name, Arc<Authority>>,
 ) -> Result<BTreeMap<Arc<str>, Arc<Publisher>>, SignerError> {
     let folder = config.signer.crl_dir();
     make_folder(&folder)?;

@@ -52,10 +52,11 @@ async fn record(
             return Err(format!("it waits at {}; name one by --endpoint", names.join(", ")));
         }
     };
-    let Some(endpoint) = instance.endpoints.get(pending.pending.endpoint.as_str()) else {
+    let Some(endpoint) = instance.endpoints().get(pending.pending.endpoint.as_str()).cloned()
+    else {
         return Err("its endpoint is not in the configuration any more".into());
     };
-    match stand(endpoint, pending, instance.pipeline.clock.now()) {
+    match stand(&endpoint, pending, instance.pipeline.clock.now()) {
         Stand::Waiting => {}
         Stand::Overdue => {
             instance.ledger().append(vec![expiry(pending)]).await.map_err(text)?;
@@ -97,7 +98,7 @@ fn find(
     transaction: &str,
 ) -> Result<Vec<PendingRecord>, LedgerError> {
     let mut all = Vec::new();
-    for name in instance.endpoints.keys().filter(|n| endpoint.is_none_or(|e| e == &***n)) {
+    for name in instance.endpoints().keys().filter(|n| endpoint.is_none_or(|e| e == &***n)) {
         all.extend(instance.ledger().pending(name, transaction.as_bytes())?);
     }
     if all.iter().any(|p| p.decision.is_none()) {
@@ -180,7 +181,8 @@ pub(super) fn state(
     }
     let verdict = record.decision.as_ref().map(|(.., decision)| decision.verdict);
     let now = instance.pipeline.clock.now();
-    let endpoint = instance.endpoints.get(pending.endpoint.as_str());
+    let endpoints = instance.endpoints();
+    let endpoint = endpoints.get(pending.endpoint.as_str());
     Ok(match (endpoint.map(|e| stand(e, record, now)), verdict) {
         (_, Some(Verdict::Denied)) => "denied",
         (Some(Stand::Waiting) | None, None) => "pending",

@@ -61,6 +61,7 @@ impl Pipeline {
         source: IpAddr,
         message: &[u8],
     ) -> Response {
+        let (main, mut endpoint) = (endpoint, endpoint);
         let mut line = LogLine::new(endpoint.name.clone(), source, self.clock.as_ref());
         let parsed = SignedRequest::parse(message, &Limits::default());
         let (context, outcome) = match parsed {
@@ -70,11 +71,16 @@ impl Pipeline {
             }
             Ok(request) => {
                 line.request(&request);
-                let outcome = match request.message_type() {
-                    MessageType::GetCert | MessageType::GetCrl => {
+                endpoint = endpoint.addressed(&request);
+                let in_force = endpoint.check_in_force(main, self.clock.now());
+                let outcome = match (in_force, request.message_type()) {
+                    (Err(e), _) => Err(e),
+                    (Ok(()), MessageType::GetCert | MessageType::GetCrl) => {
                         self.query(endpoint, &request).await.map(Answer::Found)
                     }
-                    _ => self.request(endpoint, source, &request).await.map(Answer::Issued),
+                    (Ok(()), _) => {
+                        self.request(endpoint, source, &request).await.map(Answer::Issued)
+                    }
                 };
                 (Some(request.reply_context().clone()), outcome)
             }
@@ -171,7 +177,9 @@ impl Pipeline {
         endpoint: &Endpoint,
         request: &SignedRequest,
     ) -> Result<Opened, Failure> {
-        let recipient = request.recipient(&[&endpoint.ra_decryption], &endpoint.algorithms)?;
+        // Its own is the first: who is addressed was looked at before.
+        let ours: Vec<&Certificate> = endpoint.recipients.iter().collect();
+        let recipient = request.recipient(&ours, &endpoint.algorithms)?;
         let key: Secret = endpoint
             .unwrapper
             .unwrap(recipient.transport, recipient.encrypted_key.to_vec(), recipient.key_len)

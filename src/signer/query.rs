@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, Kin};
 use super::failure::Failure;
 use super::pipeline::{Pipeline, warn_of_legacy};
 use crate::ledger::TransactionState;
@@ -41,31 +41,40 @@ impl Pipeline {
         let opened = self.opened(endpoint, request).await?;
         let asked = opened.read(IssuerAndSerialNumber::from_der);
         let asked = asked.map_err(|e| Failure::unopened(e.diagnosis()))?;
-        let issuer = name::normalised(endpoint.issuer.certificate().subject());
-        if name::normalised(asked.issuer()) != issuer {
-            return Err(unknown());
-        }
-        match (request.message_type(), &endpoint.crl) {
-            (MessageType::GetCrl, Some(publisher)) => match publisher.published() {
-                Some(crl) => Ok(Found::Crl(crl)),
-                None => Err(Failure::Unavailable("there is no CRL yet".into())),
+        let wanted = name::normalised(asked.issuer());
+        // CAs of one line may have one name: then the certificate is any of theirs, the list the newest.
+        let kin = endpoint.kin.iter().rev();
+        let named = kin.filter(|k| name::normalised(k.issuer.certificate().subject()) == wanted);
+        let named: Vec<&Kin> = named.collect();
+        match request.message_type() {
+            MessageType::GetCrl => match named.iter().find_map(|k| k.crl.as_ref()) {
+                None => Err(unknown()),
+                Some(publisher) => match publisher.published() {
+                    Some(crl) => Ok(Found::Crl(crl)),
+                    None => Err(Failure::Unavailable("there is no CRL yet".into())),
+                },
             },
-            _ => self.certificate(endpoint, asked.serial()),
+            _ => self.certificate(&named, asked.serial()),
         }
     }
 
-    /// Whether `signer` is a certificate of the endpoint's CA that is in force (T19).
+    /// Whether `signer` is a certificate of the endpoint's CA, or of one of its line,
+    /// that is in force (T19).
     fn holds_ours(&self, endpoint: &Endpoint, signer: &Certificate) -> Result<bool, Failure> {
         let Some(held) = self.held(signer)? else { return Ok(false) };
         let now = self.clock.now();
         let in_force = signer.not_before() <= now && now <= signer.not_after();
-        let ours = signer.verify_signature(endpoint.issuer.certificate().public_key()).is_ok();
+        let ours = endpoint
+            .kin
+            .iter()
+            .any(|k| signer.verify_signature(k.issuer.certificate().public_key()).is_ok());
         Ok(in_force && ours && !held.revoked)
     }
 
-    fn certificate(&self, endpoint: &Endpoint, serial: &[u8]) -> Result<Found, Failure> {
+    fn certificate(&self, issuers: &[&Kin], serial: &[u8]) -> Result<Found, Failure> {
         let record = self.ledger.by_serial(&SerialNumber::from_content(serial))?;
-        let record = record.filter(|r| r.reservation.issuer == endpoint.issuer.id());
+        let record =
+            record.filter(|r| issuers.iter().any(|k| r.reservation.issuer == k.issuer.id()));
         let Some(TransactionState::Issued { certificate, .. }) = record.map(|r| r.state) else {
             return Err(unknown());
         };
@@ -82,7 +91,7 @@ fn offered(endpoint: &Endpoint, asked: MessageType) -> Result<(), Failure> {
             (endpoint.get_cert, "ask the CA's operators for the certificate".to_owned())
         }
         _ => (
-            endpoint.get_crl && endpoint.crl.is_some(),
+            endpoint.get_crl && endpoint.makes_crl(),
             format!("fetch the CRL over HTTP from /crl/{}.crl", endpoint.issuer.id()),
         ),
     };

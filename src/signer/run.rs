@@ -21,7 +21,7 @@ use crate::wire::{self, BoxFuture, Peer, ServerLimits};
 /// How often counted refusals are looked at.
 const REFUSALS_EVERY: Duration = Duration::from_secs(10);
 
-/// How often is looked whether a list is due.
+/// How often is looked whether a list or an announcement is due.
 const CRLS_EVERY: Duration = Duration::from_secs(30);
 
 /// What the signer gets from the world.
@@ -96,7 +96,7 @@ pub async fn run(
             let mut every = tokio::time::interval(CRLS_EVERY);
             loop {
                 every.tick().await;
-                instance.publish_due_crls().await;
+                instance.publish_due().await;
             }
         })
     };

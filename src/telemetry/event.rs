@@ -29,5 +29,7 @@ pub const QUERY: &str = "query";
 pub const CRL: &str = "crl";
 /// A certificate was revoked, held or released.
 pub const REVOCATION: &str = "revocation";
+/// A step of a CA's rollover, or what keeps one from being announced.
+pub const ROLLOVER: &str = "rollover";
 /// A child of `chancery serve` started, ended or is started again.
 pub const CHILD: &str = "child";

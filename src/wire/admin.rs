@@ -57,6 +57,15 @@ pub enum Request {
         /// The CA; all of them without.
         ca: Option<String>,
     },
+    /// The rollovers that the configuration knows.
+    RolloverList,
+    /// A step of a CA's rollover.
+    RolloverStep {
+        /// The CA that is followed by another.
+        ca: String,
+        /// The step.
+        step: RolloverStep,
+    },
     /// The requests that wait for an officer, or were decided by one.
     RequestList {
         /// Only those that wait.
@@ -84,6 +93,30 @@ pub enum Request {
     },
     /// The signer's metrics.
     Metrics,
+}
+
+/// A step of a rollover.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RolloverStep {
+    /// Announce the next CA and accept requests to it.
+    Stage,
+    /// Offer the next CA instead of the old one.
+    Activate,
+    /// Accept no requests to the old CA any more.
+    Retire,
+}
+
+/// A rollover from one CA to the next.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rollover {
+    /// The old CA's name in the configuration.
+    pub ca: String,
+    /// The next CA's.
+    pub next: String,
+    /// How far it is: `planned`, `staged`, `activated`, `retired`.
+    pub state: String,
+    /// Whether GetNextCACert answers.
+    pub announced: bool,
 }
 
 /// A change of a certificate's status.
@@ -135,6 +168,8 @@ pub enum Response {
     Crls(Vec<Crl>),
     /// To [`Request::Metrics`]: Prometheus' text.
     Metrics(String),
+    /// To [`Request::RolloverList`]; to [`Request::RolloverStep`] the one that moved on.
+    Rollovers(Vec<Rollover>),
     /// Nothing of that name or number.
     NotFound,
     /// The signer refuses; the text says why and what to do.
@@ -259,7 +294,7 @@ impl Exchange for Request {
     type Answer = Response;
     const TAG: u8 = 2;
     const NAME: &'static str = "admin";
-    const VERSION: u16 = 4;
+    const VERSION: u16 = 5;
     const MAX_MESSAGE: usize = 4 << 20;
     /// It may hold several CRLs.
     const MAX_ANSWER: usize = 32 << 20;

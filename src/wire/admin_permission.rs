@@ -1,6 +1,6 @@
 //! What each request of an operator needs: a closed table, so that a new request has to say.
 
-use super::admin::Request;
+use super::admin::{Request, RolloverStep};
 
 /// A right that a role gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +43,7 @@ impl Request {
             | Self::CertShow { .. }
             | Self::CertSearch { .. }
             | Self::CrlShow { .. }
+            | Self::RolloverList
             | Self::RequestList { .. }
             | Self::ChallengeList
             | Self::Metrics => Permission::Look,
@@ -52,7 +53,7 @@ impl Request {
             }
             Self::CertRevoke(change) if change.dry_run => Permission::Look,
             Self::CertRevoke(_) => Permission::Revoke,
-            Self::CrlNow { .. } => Permission::OperateCa,
+            Self::CrlNow { .. } | Self::RolloverStep { .. } => Permission::OperateCa,
         }
     }
 
@@ -68,6 +69,10 @@ impl Request {
             Self::CertRevoke(_) => "cert revoke",
             Self::CrlNow { .. } => "crl now",
             Self::CrlShow { .. } => "crl show",
+            Self::RolloverList => "ca rollover show",
+            Self::RolloverStep { step: RolloverStep::Stage, .. } => "ca rollover stage",
+            Self::RolloverStep { step: RolloverStep::Activate, .. } => "ca rollover activate",
+            Self::RolloverStep { step: RolloverStep::Retire, .. } => "ca rollover retire",
             Self::RequestList { .. } => "request list",
             Self::RequestDecide { approve: true, .. } => "request approve",
             Self::RequestDecide { .. } => "request deny",

@@ -98,6 +98,9 @@ pub struct EndpointDescription {
     /// The body of GetCACert's answer.
     #[serde(with = "serde_bytes")]
     pub ca_body: Vec<u8>,
+    /// The body of GetNextCACert's answer (section 4.7); none while no next CA is staged.
+    #[serde(with = "serde_bytes")]
+    pub next_ca: Option<Vec<u8>>,
 }
 
 /// Something that is published as it is: a CRL, a CA certificate.
@@ -118,7 +121,7 @@ impl Exchange for Request {
     type Answer = Response;
     const TAG: u8 = 1;
     const NAME: &'static str = "frontend";
-    const VERSION: u16 = 3;
+    const VERSION: u16 = 4;
     const MAX_MESSAGE: usize = 1 << 20;
     /// A description holds CRLs.
     const MAX_ANSWER: usize = 8 << 20;

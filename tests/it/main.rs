@@ -36,6 +36,7 @@ mod renewal;
 mod requests;
 mod revocation;
 mod roles;
+mod rollover;
 mod shutdown;
 mod slow;
 mod strongswan;

@@ -1,8 +1,8 @@
-//! The certificates: a root, an issuing CA below it, and the RA's two below that.
+//! The certificates: a root, issuing CAs below it, and the two of each RA below those.
 
 use std::time::Duration;
 
-use super::keys::{Keys, signer};
+use super::keys::{CaKeys, Keys, signer};
 use super::layout::{Layout, write};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
@@ -26,45 +26,67 @@ pub fn make(
     random: &dyn Random,
     now: Timestamp,
 ) -> Result<Certificate, Failure> {
-    let terms = |parts: u32, path_len| CaTerms {
-        validity: ROOT_VALIDITY / parts,
-        path_len,
-        crl_urls: Vec::new(),
-        ca_issuer_urls: Vec::new(),
-    };
-    let subject =
-        |what: &str| Subject { common_name: format!("{name} {what}"), ..Subject::default() };
-
     let root_key = signer(hsm, &keys.root)?;
-    let root = self_signed_ca(&subject("Root CA"), &terms(1, Some(1)), &root_key, random, now)
+    let subject = subject(name, "Root CA", "");
+    let root = self_signed_ca(&subject, &terms(1, Some(1)), &root_key, random, now)
         .map_err(|e| failed(&e))?;
     let algorithm = root.public_key().kind().default_signature();
     let above = Issuer::new("root", root.clone(), Vec::new(), algorithm).map_err(|e| failed(&e))?;
-    let issuing = Authority::new(&above, &root_key)
-        .and_then(|authority| {
-            let (subject, terms) = (subject("Issuing CA"), terms(2, Some(0)));
-            authority.issue_ca(&subject, &keys.issuing.public_key, &terms, random, now)
-        })
-        .map_err(|e| failed(&e))?;
+    let authority = Authority::new(&above, &root_key).map_err(|e| failed(&e))?;
+    write(&layout.certificate("root"), &to_pem("CERTIFICATE", root.der())?)?;
+    for ca in &keys.authorities {
+        issuing(name, hsm, ca, (&authority, &root), layout, random, now)?;
+    }
+    Ok(root)
+}
+
+/// Makes and writes the certificates of one issuing CA and its RA.
+fn issuing(
+    name: &str,
+    hsm: &Hsm,
+    keys: &CaKeys,
+    (above, root): (&Authority<'_>, &Certificate),
+    layout: &Layout,
+    random: &dyn Random,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let subject = |what| subject(name, what, keys.suffix);
+    let (about, key) = (subject("Issuing CA"), &keys.issuing.public_key);
+    let issuing = above.issue_ca(&about, key, &terms(2, Some(0)), random, now);
+    let issuing = issuing.map_err(|e| failed(&e))?;
     let issuing_key = signer(hsm, &keys.issuing)?;
+    let algorithm = root.public_key().kind().default_signature();
     let issuer = Issuer::new("issuing", issuing.clone(), vec![root.clone()], algorithm)
         .map_err(|e| failed(&e))?;
     let authority = Authority::new(&issuer, &issuing_key).map_err(|e| failed(&e))?;
-    let ra = |role, what: &str, key| {
+    let ra = |role, what, key| {
         authority.issue_ra(role, &subject(what), key, &terms(5, None), random, now)
     };
     let decryption = ra(RaRole::Decryption, "RA Decryption", &keys.ra_decryption.public_key);
     let signing = ra(RaRole::Signing, "RA Signing", &keys.ra_signing.public_key);
-
     for (file, certificate) in [
-        ("root", &root),
         ("issuing", &issuing),
         ("ra-decryption", &decryption.map_err(|e| failed(&e))?),
         ("ra-signing", &signing.map_err(|e| failed(&e))?),
     ] {
-        write(&layout.certificate(file), &to_pem("CERTIFICATE", certificate.der())?)?;
+        let path = layout.certificate(&format!("{file}{}", keys.suffix));
+        write(&path, &to_pem("CERTIFICATE", certificate.der())?)?;
     }
-    Ok(root)
+    Ok(())
+}
+
+fn terms(parts: u32, path_len: Option<u8>) -> CaTerms {
+    CaTerms {
+        validity: ROOT_VALIDITY / parts,
+        path_len,
+        crl_urls: Vec::new(),
+        ca_issuer_urls: Vec::new(),
+    }
+}
+
+fn subject(name: &str, what: &str, suffix: &str) -> Subject {
+    let number = suffix.replace('-', " ");
+    Subject { common_name: format!("{name} {what}{number}"), ..Subject::default() }
 }
 
 fn failed(cause: &dyn std::fmt::Display) -> Failure {

@@ -39,6 +39,9 @@ pub struct Arguments {
     /// Where the frontend will listen; port 0 takes a free one at each start
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
+    /// Make a second issuing CA, too, that follows the first: to try a rollover
+    #[arg(long)]
+    next_ca: bool,
     /// Read the challenge password from standard input instead of making one
     #[arg(long)]
     challenge_stdin: bool,
@@ -126,7 +129,7 @@ fn make(arguments: &Arguments, staging: &Staging) -> Result<Made, Failure> {
     };
     let layout = staging.layout();
     let hsm = make_token(layout, &SystemRandom)?;
-    let keys = make_keys(&hsm, arguments.ca_key.kind(), &SystemRandom)?;
+    let keys = make_keys(&hsm, arguments.ca_key.kind(), arguments.next_ca, &SystemRandom)?;
     let now = SystemClock.now();
     let root = certificates::make(&arguments.name, &hsm, &keys, layout, &SystemRandom, now)?;
     // The token's files are about to move.

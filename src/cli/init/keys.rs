@@ -1,4 +1,4 @@
-//! The token and its four key pairs.
+//! The token and its key pairs: the root's, and three a CA.
 
 use std::sync::Arc;
 
@@ -19,13 +19,6 @@ use super::layout::Layout;
 pub const TOKEN_LABEL: &str = "chancery-lab";
 /// The label of the root's key, which no role uses.
 const ROOT_LABEL: &str = "root-ca";
-/// The label of the issuing CA's key.
-pub const CA_LABEL: &str = "issuing-ca";
-/// The label of the RA's decryption key.
-pub const RA_DECRYPTION_LABEL: &str = "ra-decryption";
-/// The label of the RA's signing key.
-pub const RA_SIGNING_LABEL: &str = "ra-signing";
-
 /// What clients encrypt to and verify replies with: RSA, which alone every client has.
 const RA_KIND: KeyKind = KeyKind::Rsa(2048);
 
@@ -34,6 +27,15 @@ const RA_KIND: KeyKind = KeyKind::Rsa(2048);
 pub struct Keys {
     /// The root's.
     pub root: GeneratedKey,
+    /// Those of the issuing CA, and of the one that follows it where there is one.
+    pub authorities: Vec<CaKeys>,
+}
+
+/// The key pairs of an issuing CA and its RA.
+#[derive(Debug)]
+pub struct CaKeys {
+    /// What is appended to the names of this CA's things: nothing for the first one.
+    pub suffix: &'static str,
     /// The issuing CA's.
     pub issuing: GeneratedKey,
     /// The RA's for decryption.
@@ -55,17 +57,22 @@ pub fn make_token(layout: &Layout, random: &dyn Random) -> Result<Arc<Hsm>, Fail
         .map_err(|e| failed(&e))
 }
 
-/// Makes the key pairs; the CAs' are of the kind `ca`.
-pub fn make_keys(hsm: &Hsm, ca: KeyKind, random: &dyn Random) -> Result<Keys, Failure> {
-    let make = |kind, label, purpose| {
+/// Makes the key pairs; the CAs' are of the kind `ca`. `next` makes those of a following CA, too.
+pub fn make_keys(hsm: &Hsm, ca: KeyKind, next: bool, random: &dyn Random) -> Result<Keys, Failure> {
+    let make = |kind, label: &str, purpose| {
         hsm.generate_key(kind, label, None, purpose, random).map_err(|e| failed(&e))
     };
-    Ok(Keys {
-        root: make(ca, ROOT_LABEL, KeyPurpose::CaSign)?,
-        issuing: make(ca, CA_LABEL, KeyPurpose::CaSign)?,
-        ra_decryption: make(RA_KIND, RA_DECRYPTION_LABEL, KeyPurpose::RaDecrypt)?,
-        ra_signing: make(RA_KIND, RA_SIGNING_LABEL, KeyPurpose::RaSign)?,
-    })
+    let root = make(ca, ROOT_LABEL, KeyPurpose::CaSign)?;
+    let suffixes: &[&'static str] = if next { &["", "-2"] } else { &[""] };
+    let authorities = suffixes.iter().map(|suffix| {
+        Ok(CaKeys {
+            suffix,
+            issuing: make(ca, &format!("issuing-ca{suffix}"), KeyPurpose::CaSign)?,
+            ra_decryption: make(RA_KIND, &format!("ra-decryption{suffix}"), KeyPurpose::RaDecrypt)?,
+            ra_signing: make(RA_KIND, &format!("ra-signing{suffix}"), KeyPurpose::RaSign)?,
+        })
+    });
+    Ok(Keys { root, authorities: authorities.collect::<Result<_, Failure>>()? })
 }
 
 /// The CA key `key`, to sign the first certificates.

@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 
-use super::keys::{CA_LABEL, Keys, RA_DECRYPTION_LABEL, RA_SIGNING_LABEL, TOKEN_LABEL};
+use super::keys::{CaKeys, Keys, TOKEN_LABEL};
 use super::layout::Layout;
+use crate::hsm::GeneratedKey;
 use crate::ra::ChallengeMac;
 
 /// The endpoint's name and path.
@@ -13,7 +14,11 @@ pub const PATH: &str = "/scep/device";
 
 /// The configuration. Its paths are relative to itself, but for the environment of the module.
 pub fn config(layout: &Layout, listen: SocketAddr, keys: &Keys, mac: &ChallengeMac) -> String {
-    let id = |id: &[u8]| hex::encode(id);
+    let sections =
+        keys.authorities.iter().enumerate().map(|(index, ca)| {
+            section(ca, keys.authorities.get(index + 1).map(|next| next.suffix))
+        });
+    let authorities: Vec<String> = sections.collect();
     format!(
         r#"# A Chancery laboratory, made by `chancery init`. `chancery config explain KEY` says what a key is
 # for, `chancery config check --config FILE` what is wrong with a change.
@@ -38,19 +43,7 @@ pin_file = "pin"
 # SoftHSM reads the name of its configuration from the environment; the path is written in full.
 environment = {{ SOFTHSM2_CONF = {conf} }}
 
-[ca.issuing]
-certificate = "certificates/issuing.pem"
-chain = ["certificates/root.pem"]
-key = {{ token = "main", label = "{CA_LABEL}", id = "{issuing}" }}
-
-[ca.issuing.ra_decryption]
-certificate = "certificates/ra-decryption.pem"
-key = {{ token = "main", label = "{RA_DECRYPTION_LABEL}", id = "{decryption}" }}
-
-[ca.issuing.ra_signing]
-certificate = "certificates/ra-signing.pem"
-key = {{ token = "main", label = "{RA_SIGNING_LABEL}", id = "{signing}" }}
-
+{authorities}
 # Clients of 802.1X and TLS.
 [profile.device]
 validity = "365d"
@@ -70,9 +63,40 @@ profile = "device"
 challenge_mac = "{mac}"
 "#,
         conf = toml::Value::String(layout.softhsm_conf().display().to_string()),
-        issuing = id(&keys.issuing.id),
-        decryption = id(&keys.ra_decryption.id),
-        signing = id(&keys.ra_signing.id),
+        authorities = authorities.join("\n"),
+    )
+}
+
+/// The section of one CA, which may be followed by another.
+fn section(keys: &CaKeys, next: Option<&str>) -> String {
+    let suffix = keys.suffix;
+    let next = next.map_or_else(String::new, |next| {
+        format!(
+            "# The CA that follows: chancery ca rollover show says how far that is.\n\
+             next = \"issuing{next}\"\n"
+        )
+    });
+    let place = |key: &GeneratedKey| {
+        let id = hex::encode(&key.id);
+        format!(r#"{{ token = "main", label = "{}", id = "{id}" }}"#, key.label)
+    };
+    format!(
+        r#"[ca.issuing{suffix}]
+certificate = "certificates/issuing{suffix}.pem"
+chain = ["certificates/root.pem"]
+key = {issuing}
+{next}
+[ca.issuing{suffix}.ra_decryption]
+certificate = "certificates/ra-decryption{suffix}.pem"
+key = {decryption}
+
+[ca.issuing{suffix}.ra_signing]
+certificate = "certificates/ra-signing{suffix}.pem"
+key = {signing}
+"#,
+        issuing = place(&keys.issuing),
+        decryption = place(&keys.ra_decryption),
+        signing = place(&keys.ra_signing),
     )
 }
 

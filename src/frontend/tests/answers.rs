@@ -127,7 +127,7 @@ async fn refusals() {
     let table = [
         (get("/"), 404, "no SCEP endpoint"),
         (get("/scep/canary?operation=GetCACaps"), 404, "no SCEP endpoint"),
-        (get("/scep/a"), 400, "GetCACaps and GetCACert by GET"),
+        (get("/scep/a"), 400, "GetCACert and GetNextCACert by GET"),
         (get("/scep/a?operation=canary"), 400, "PKIOperation by POST and GET"),
         (get("/scep/a?operation=GetCACaps&operation=canary"), 400, "once"),
         (get("/scep/a?operation=GetNextCACert"), 404, "no next CA"),

@@ -38,6 +38,7 @@ fn endpoint(name: &str) -> EndpointDescription {
         caps: b"AES\nPOSTPKIOperation\nSCEPStandard\n".to_vec(),
         ca_content_type: "application/x-x509-ca-ra-cert".to_owned(),
         ca_body: vec![0x30, 0x03, 1, 1, 0xff],
+        next_ca: None,
     }
 }
 

@@ -115,6 +115,7 @@ fn descriptions_come_back() {
             caps: b"AES\n".to_vec(),
             ca_content_type: "application/x-x509-ca-ra-cert".to_owned(),
             ca_body: vec![0x30, 0x80, 0xff],
+            next_ca: Some(vec![0x30, 0x81, 0x00]),
         }],
         documents: vec![Document {
             path: "/crl/issuing.crl".to_owned(),
