@@ -6,6 +6,7 @@ SHELL := /bin/bash
 # CARGOFLAGS=--locked in CI: the build is refused if Cargo.lock would change.
 CARGOFLAGS ?=
 TESTS ?=
+PART ?=
 
 .PHONY: help
 help: ## List the targets
@@ -60,6 +61,18 @@ rehearse: ## Rehearse every ceremony of examples/ceremonies on SoftHSM and verif
 	@scripts/deps build test
 	cargo build $(CARGOFLAGS)
 	@scripts/rehearse
+
+.PHONY: bench
+bench: ## Measure the appliance against its limits (PART=raw, enrol, peer, growth or overload); target/bench/report.md
+	@scripts/deps build demo test bench
+	cargo build --release --workspace $(CARGOFLAGS)
+	cargo bench --bench speed $(CARGOFLAGS) -- $(PART)
+
+.PHONY: bench-smoke
+bench-smoke: ## A minute of the same in the development build; fails on errors alone
+	@scripts/deps build demo test
+	cargo build --workspace $(CARGOFLAGS)
+	cargo bench --profile dev --bench speed $(CARGOFLAGS) -- --smoke
 
 .PHONY: clean
 clean: ## Remove what was built and what the demo left

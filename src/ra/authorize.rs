@@ -92,12 +92,18 @@ pub enum Evidence {
 pub struct AuthorizedRequest {
     request: ProvenRequest,
     evidence: Vec<Evidence>,
+    renews_until: Option<Timestamp>,
 }
 
 impl AuthorizedRequest {
     /// For the authorizers of this part alone.
     pub(super) fn new(request: ProvenRequest, evidence: Evidence) -> Self {
-        Self { request, evidence: vec![evidence] }
+        Self { request, evidence: vec![evidence], renews_until: None }
+    }
+
+    /// The same, in place of a certificate that ends at `end`.
+    pub(super) fn renewing(self, end: Timestamp) -> Self {
+        Self { renews_until: Some(end), ..self }
     }
 
     /// A request that was authorized by `evidence` and has now been approved by an officer. The
@@ -113,12 +119,17 @@ impl AuthorizedRequest {
         }
         keys.check(request.csr().public_key())?;
         evidence.push(Evidence::Approval(approval));
-        Ok(Self { request, evidence })
+        Ok(Self { request, evidence, renews_until: None })
     }
 
     /// The request.
     pub const fn csr(&self) -> &CertificateRequest {
         self.request.csr()
+    }
+
+    /// When the certificate ends that this one comes in place of.
+    pub const fn renews_until(&self) -> Option<Timestamp> {
+        self.renews_until
     }
 
     /// What proved the right to it.

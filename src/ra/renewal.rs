@@ -130,7 +130,8 @@ pub fn authorize_renewal(
         return Err(RenewalError::SameKey.into());
     }
     keys.check(csr.public_key())?;
-    Ok(AuthorizedRequest::new(request, Evidence::Renewal(old.fingerprint())))
+    let evidence = Evidence::Renewal(old.fingerprint());
+    Ok(AuthorizedRequest::new(request, evidence).renewing(old.not_after()))
 }
 
 /// Compares as sets. Names that cannot be read fit nothing.

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use super::authority::{Authority, one_purpose};
 use super::crl::{Publisher, Tools};
 use super::error::SignerError;
@@ -103,6 +105,7 @@ impl Instance {
             waiting: config.signer.queue as usize,
             under_way: u32::try_from(tokens.lanes() * 4 + 32).unwrap_or(u32::MAX),
         };
+        let admission = Semaphore::new(limits.waiting + limits.under_way as usize);
         let queue = Queue::start(ledger.clone(), clock.clone(), limits);
         let pipeline = Pipeline {
             ledger,
@@ -113,6 +116,7 @@ impl Instance {
             in_flight: InFlight::new(),
             refusals: RefusalCounter::default(),
             claims: Claims::default(),
+            admission,
             metrics,
         };
         let instance = Self {

@@ -21,6 +21,9 @@ use crate::telemetry::metrics::SignerMetrics;
 /// How long a request may wait for the HSM: longer than that no device waits.
 const DEADLINE: Duration = Duration::from_secs(60);
 
+/// A certificate that ends within this time is renewed before others are issued.
+const SOON: Duration = Duration::from_secs(3 * 24 * 3600);
+
 /// A certificate whose entry is durable (I1). Made from the queue's result or from the ledger, and
 /// from nothing else.
 #[derive(Clone, Debug)]
@@ -76,6 +79,14 @@ pub(super) struct Issuance<'a> {
     pub(super) metrics: &'a SignerMetrics,
 }
 
+/// How urgent a request is.
+fn class(request: &AuthorizedRequest, now: Timestamp) -> Class {
+    match request.renews_until() {
+        Some(end) if end < now.after(SOON) => Class::Renewal,
+        _ => Class::Enrolment,
+    }
+}
+
 impl Issuance<'_> {
     /// Prepares the certificate, queues it, and waits until it is in the ledger.
     pub(super) async fn sign(
@@ -90,7 +101,7 @@ impl Issuance<'_> {
         let prepared = Arc::new(issuance::prepare(issuer, profile, request.csr(), serial, now)?);
         let (evidence, _claims) = self.book.claim(request.evidence())?;
         let permit = queue.enqueue(Work {
-            class: Class::Enrolment,
+            class: class(request, now),
             endpoint: self.endpoint.name.clone(),
             signer: self.endpoint.ca_signer.clone(),
             message: prepared.tbs().to_vec(),

@@ -4,6 +4,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::in_flight::{InFlight, Part, TransactionKey};
@@ -38,6 +40,8 @@ pub(super) struct Pipeline {
     pub(super) in_flight: InFlight<Result<Issued, Failure>>,
     pub(super) refusals: RefusalCounter,
     pub(super) claims: Claims,
+    /// How many messages may be worked on at a time: as many as may wait for a signature or be signed.
+    pub(super) admission: Semaphore,
     pub(super) metrics: Arc<SignerMetrics>,
 }
 
@@ -63,6 +67,13 @@ impl Pipeline {
     ) -> Response {
         let (main, mut endpoint) = (endpoint, endpoint);
         let mut line = LogLine::new(endpoint.name.clone(), source, self.clock.as_ref());
+        // Before anything is spent on it: under overload, refusing must cost next to nothing.
+        let Ok(_admitted) = self.admission.try_acquire() else {
+            let outcome = Err(Failure::Busy);
+            let response = self.answer(endpoint, None, &outcome).await;
+            line.finish(&outcome, &response, self.clock.as_ref(), &self.metrics);
+            return response;
+        };
         let parsed = SignedRequest::parse(message, &Limits::default());
         let (context, outcome) = match parsed {
             Err(error) => {

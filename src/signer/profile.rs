@@ -17,6 +17,7 @@ pub(super) fn profile(name: &str, settings: &config::Profile) -> Profile {
         key_types,
         subject,
         san,
+        prime_test,
         basic_constraints,
         sha1_requests,
         crl_urls,
@@ -37,7 +38,12 @@ pub(super) fn profile(name: &str, settings: &config::Profile) -> Profile {
         _ => None,
     });
     let curves = kinds.iter().copied().filter(|k| !k.is_rsa()).collect();
-    let keys = KeyPolicy { rsa_sizes: rsa_sizes.collect(), curves, ..KeyPolicy::default() };
+    let keys = KeyPolicy {
+        rsa_sizes: rsa_sizes.collect(),
+        curves,
+        prime_test: *prime_test,
+        ..KeyPolicy::default()
+    };
     let mut names = NameRules { legacy_strings: *legacy_strings, ..NameRules::default() };
     if let Some(allowed) = allowed {
         names.allowed = allowed.iter().map(|a| a.oid()).collect();

@@ -9,11 +9,13 @@ use std::sync::Arc;
 pub enum Class {
     /// CRLs and other answers on which many parties wait.
     Status,
-    /// Certificates for devices.
+    /// Renewals of certificates that end soon: a device that waits too long is locked out.
+    Renewal,
+    /// All other certificates for devices.
     Enrolment,
 }
 
-const CLASSES: usize = 2;
+const CLASSES: usize = 3;
 
 /// Waiting work in its lanes: a class and an endpoint each.
 #[derive(Debug)]
@@ -84,11 +86,12 @@ mod tests {
     }
 
     #[test]
-    fn status_goes_first() {
+    fn status_goes_first_and_bulk_last() {
         let a: Arc<str> = "a".into();
         let mut lanes = Lanes::new();
         lanes.push(Class::Enrolment, &a, "bulk");
+        lanes.push(Class::Renewal, &a, "renewal");
         lanes.push(Class::Status, &a, "crl");
-        assert_eq!(drain(&mut lanes), ["crl", "bulk"]);
+        assert_eq!(drain(&mut lanes), ["crl", "renewal", "bulk"]);
     }
 }

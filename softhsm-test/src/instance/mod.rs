@@ -6,5 +6,5 @@ mod lab;
 mod process;
 
 pub use binary::chancery;
-pub use lab::{Instance, Options};
+pub use lab::{Instance, Options, free_port};
 pub use process::Service;

@@ -52,7 +52,7 @@ async fn expired_work_is_not_reserved() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn status_goes_first_and_endpoints_take_turns() {
+async fn status_goes_first_then_renewals_and_endpoints_take_turns() {
     let (bench, first) = occupied(16).await;
     let mut permits = vec![first];
     let mut add = |name: &str, endpoint: &str, class| {
@@ -64,12 +64,13 @@ async fn status_goes_first_and_endpoints_take_turns() {
         add(name, "a", Class::Enrolment);
     }
     add("b1", "b", Class::Enrolment);
+    add("renewal", "b", Class::Renewal);
     add("crl", "a", Class::Status);
     bench.hsm.hold(false);
     for permit in permits {
         permit.result().await.unwrap();
     }
-    assert_eq!(signed(&bench), ["first", "crl", "a1", "b1", "a2", "a3"]);
+    assert_eq!(signed(&bench), ["first", "crl", "renewal", "a1", "b1", "a2", "a3"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
