@@ -65,13 +65,11 @@ rehearse: ## Rehearse every ceremony of examples/ceremonies on SoftHSM and verif
 .PHONY: bench
 bench: ## Measure the appliance against its limits (PART=raw, enrol, peer, growth or overload); target/bench/report.md
 	@scripts/deps build demo test bench
-	cargo build --release --workspace $(CARGOFLAGS)
 	cargo bench --bench speed $(CARGOFLAGS) -- $(PART)
 
 .PHONY: bench-smoke
 bench-smoke: ## A minute of the same in the development build; fails on errors alone
 	@scripts/deps build demo test
-	cargo build --workspace $(CARGOFLAGS)
 	cargo bench --profile dev --bench speed $(CARGOFLAGS) -- --smoke
 
 .PHONY: clean

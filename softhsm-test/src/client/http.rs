@@ -197,11 +197,53 @@ impl Connection {
                 }
             }
             response.body = self.buffer.drain(..length).collect();
+        } else if response.header("transfer-encoding") == Some("chunked") {
+            response.body = self.chunks()?;
         } else {
             while self.fill()? {}
             response.body = std::mem::take(&mut self.buffer);
         }
         Ok(response)
+    }
+
+    /// A chunked body (RFC 9112 section 7.1), as other servers send it.
+    fn chunks(&mut self) -> Result<Vec<u8>> {
+        let mut body = Vec::new();
+        loop {
+            let line = self.until(b"\r\n")?;
+            let size = line.split(|b| *b == b';').next().unwrap_or_default();
+            let size = std::str::from_utf8(size).context("a chunk's size")?.trim();
+            let size = usize::from_str_radix(size, 16).context("a chunk's size")?;
+            if size > LIMIT {
+                return fail("a chunk of more than 4 MiB");
+            }
+            if size == 0 {
+                // Trailer fields end with an empty line.
+                while !self.until(b"\r\n")?.is_empty() {}
+                return Ok(body);
+            }
+            while self.buffer.len() < size + 2 {
+                if !self.fill()? {
+                    return fail("the connection ended inside of a chunk");
+                }
+            }
+            body.extend(self.buffer.drain(..size));
+            self.buffer.drain(..2);
+        }
+    }
+
+    /// What comes before `end`, which is taken away with it.
+    fn until(&mut self, end: &[u8]) -> Result<Vec<u8>> {
+        loop {
+            if let Some(at) = self.buffer.windows(end.len()).position(|w| w == end) {
+                let line = self.buffer.drain(..at).collect();
+                self.buffer.drain(..end.len());
+                return Ok(line);
+            }
+            if !self.fill()? {
+                return fail("the connection ended inside of a chunked body");
+            }
+        }
     }
 
     fn fill(&mut self) -> Result<bool> {
@@ -250,12 +292,16 @@ mod tests {
             let (mut stream, _) = listener.accept().unwrap();
             let mut seen = Vec::new();
             let mut chunk = [0; 1024];
+            let mut bodies = [
+                "Content-Length: 2\r\nX-Y: z\r\n\r\nhi",
+                "Transfer-Encoding: chunked\r\nX-Y: z\r\n\r\n1\r\nh\r\n1;x\r\ni\r\n0\r\n\r\n",
+            ]
+            .into_iter();
             while seen.windows(4).filter(|w| w == b"\r\n\r\n").count() < 2 {
                 let count = stream.read(&mut chunk).unwrap();
                 seen.extend(&chunk[..count]);
-                stream
-                    .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Y: z\r\n\r\nhi")
-                    .unwrap();
+                let answer = format!("HTTP/1.1 200 OK\r\n{}", bodies.next().unwrap());
+                stream.write_all(answer.as_bytes()).unwrap();
             }
             String::from_utf8(seen).unwrap()
         });

@@ -75,22 +75,36 @@ pub fn measure(effort: Effort) {
     let mut part = Part::new("enrol");
     let pool = Pool::new();
     for kind in raw::KINDS {
-        pinned(&mut part, &pool, kind, effort);
+        let all: &[usize] = if effort.smoke { &[32] } else { &[1, 8, 32, 128] };
+        pinned(&mut part, &pool, kind, true, all, effort);
         if !effort.smoke {
+            pinned(&mut part, &pool, kind, false, &[32], effort);
             unpinned(&mut part, &pool, kind, effort);
         }
     }
+    part.remark("With prime_test = false the profile leaves out the primality test of RSA moduli, the costliest check of a key.");
     part.remark("Pinned: the service on one core, the client on another; the limit is the module's own rate on that one core.");
     part.write().unwrap();
 }
 
-fn pinned(part: &mut Part, pool: &Pool, kind: &str, effort: Effort) {
+fn pinned(
+    part: &mut Part,
+    pool: &Pool,
+    kind: &str,
+    prime_test: bool,
+    counts: &[usize],
+    effort: Effort,
+) {
     let instance = raw::lab(kind);
+    if !prime_test {
+        let with = "[profile.device]\nprime_test = false\n";
+        instance.configure(|c| c.replace("[profile.device]\n", with)).unwrap();
+    }
+    let label = if prime_test { "" } else { ", prime_test = false" };
     let limit = cpu::on(Some(0), || raw::sets(&instance, 2, effort.seconds / 2.0));
     let fsync = raw::fsync(instance.folder());
     let mut bench = Bench::start(instance, pool, Some(0));
     let warm = bench.measure(8, limit.rate, 1.0, Some(1)).rate();
-    let counts: &[usize] = if effort.smoke { &[32] } else { &[1, 8, 32, 128] };
     for connections in counts {
         let mut rates = Vec::new();
         let (mut p50, mut p99) = (Vec::new(), Vec::new());
@@ -109,7 +123,7 @@ fn pinned(part: &mut Part, pool: &Pool, kind: &str, effort: Effort) {
             signer.push(spent("signer") * 1e6);
             frontend.push(spent("frontend") * 1e6);
         }
-        let name = format!("{kind} CA, pinned, {connections} connections");
+        let name = format!("{kind} CA, pinned, {connections} connections{label}");
         let wanted = if kind == "rsa-2048" { 0.85 } else { 0.80 };
         let target = (*connections == 32).then_some(Target::AtLeast(wanted));
         part.figure(&name, "enrolments/s", &rates, Some(limit.rate), target);
@@ -142,7 +156,13 @@ fn pinned(part: &mut Part, pool: &Pool, kind: &str, effort: Effort) {
         }
     }
     let peak: f64 = bench.used().iter().map(|(_, u)| u.peak_mib).sum();
-    part.figure(&format!("{kind} CA: peak memory of all processes"), "MiB", &[peak], None, None);
+    part.figure(
+        &format!("{kind} CA{label}: peak memory of all processes"),
+        "MiB",
+        &[peak],
+        None,
+        None,
+    );
 }
 
 fn unpinned(part: &mut Part, pool: &Pool, kind: &str, effort: Effort) {
