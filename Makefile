@@ -72,6 +72,11 @@ bench-smoke: ## A minute of the same in the development build; fails on errors a
 	@scripts/deps build demo test
 	cargo bench --profile dev --bench speed $(CARGOFLAGS) -- --smoke
 
+.PHONY: units
+units: ## Check systemd's units: without a fault, and exposed no more than their limits
+	@scripts/deps units
+	@scripts/units
+
 .PHONY: clean
 clean: ## Remove what was built and what the demo left
 	cargo clean

@@ -1,5 +1,7 @@
 //! `chancery frontend`: the network role.
 
+use std::net::TcpListener;
+
 use super::command::Common;
 use super::exit::Exit;
 use super::failure::Failure;
@@ -17,6 +19,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<(), Failure> {
     environment::harden()?;
     arguments.follow()?;
     role::log("frontend", &config, common)?;
+    let options = options(&config, ready::handed_over().map_err(|e| handed_over(&e))?);
     role::block_on(async {
         let shutdown = role::stopped().await?;
         let tell = |progress: Progress<'_>| {
@@ -37,7 +40,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<(), Failure> {
             log::info!(event = event::READY, addresses = listed.as_str(); "the frontend serves");
             ready::announce(&format!("serving {listed}"), addresses);
         };
-        let served = crate::frontend::run(options(&config), tell, async {
+        let served = crate::frontend::run(options, tell, async {
             shutdown.await;
             ready::announce_stopping();
         });
@@ -53,7 +56,17 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<(), Failure> {
     })
 }
 
-fn options(config: &Config) -> FrontendOptions {
+fn handed_over(e: &std::io::Error) -> Failure {
+    Failure::new(
+        Exit::Failed,
+        "the frontend does not run",
+        format!("a socket that was handed over cannot be used: {e}"),
+        "see that chancery-frontend.socket has TCP sockets alone (ListenStream=)",
+    )
+}
+
+/// Sockets that are handed over take the place of the configuration's addresses.
+fn options(config: &Config, inherited: Vec<TcpListener>) -> FrontendOptions {
     let settings = &config.frontend;
     let http = http::Limits {
         connections: settings.max_connections as usize,
@@ -68,8 +81,8 @@ fn options(config: &Config) -> FrontendOptions {
     let signer =
         wire::ClientLimits { call: settings.request_timeout, ..wire::ClientLimits::default() };
     FrontendOptions {
-        listen: settings.listen.clone(),
-        inherited: Vec::new(),
+        listen: if inherited.is_empty() { settings.listen.clone() } else { Vec::new() },
+        inherited,
         metrics: config.metrics.listen,
         signer_socket: config.signer.socket.clone(),
         limits: FrontendLimits { http, signer, ..FrontendLimits::default() },

@@ -1,7 +1,9 @@
 //! How a role says that it serves: systemd's notification protocol, which `chancery serve` understands
 //! too.
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
 
 use sd_notify::NotifyState;
 
@@ -35,6 +37,31 @@ pub fn announce(status: &str, listen: &[SocketAddr]) {
 pub fn announce_stopping() {
     if let Err(e) = sd_notify::notify(&[NotifyState::Stopping]) {
         log::warn!(event = crate::telemetry::event::STOP; "the service manager was not told: {e}");
+    }
+}
+
+/// The listening TCP sockets that systemd hands to this process; none without a socket unit. Call it
+/// before there are other threads: the variables that name the sockets are taken out of the environment.
+pub fn handed_over() -> io::Result<Vec<TcpListener>> {
+    let mut handed = listenfd::ListenFd::from_env();
+    let sockets = (0..handed.len()).map(|index| handed.take_tcp_listener(index));
+    sockets.filter_map(Result::transpose).collect()
+}
+
+/// Feeds the service manager's watchdog while the runtime answers: each time, a task that was spawned
+/// for it must have run on a worker, and a thread for blocking work. Ends at once where no watchdog is
+/// set. What the HSM or the disk does has no part in it: that is status, not a reason to be killed.
+pub async fn feed_watchdog() {
+    let Some(limit) = sd_notify::watchdog_enabled() else { return };
+    let pause = (limit / 3).max(Duration::from_millis(100));
+    loop {
+        let worker = tokio::spawn(async { tokio::task::spawn_blocking(|| ()).await });
+        if let Ok(Ok(())) = worker.await
+            && let Err(e) = sd_notify::notify(&[NotifyState::Watchdog])
+        {
+            log::warn!(event = crate::telemetry::event::READY; "the watchdog was not fed: {e}");
+        }
+        tokio::time::sleep(pause).await;
     }
 }
 

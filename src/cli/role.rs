@@ -42,7 +42,10 @@ pub fn log(role: &'static str, config: &Config, common: &Common) -> Result<(), F
 /// Runs `role` on a runtime of its own.
 pub fn block_on<T>(role: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.map_err(|e| not_started(&e))?.block_on(role)
+    runtime.map_err(|e| not_started(&e))?.block_on(async {
+        tokio::spawn(super::ready::feed_watchdog());
+        role.await
+    })
 }
 
 /// Ends with SIGTERM or SIGINT.
