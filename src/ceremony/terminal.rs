@@ -3,7 +3,7 @@
 
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use zeroize::Zeroizing;
 
 use super::run::{Desk, Question, RunError};
@@ -35,11 +35,11 @@ impl TerminalDesk {
 
 impl Desk for TerminalDesk {
     fn show(&mut self, text: &str) {
-        print(text);
+        print(&wrapped(text, width()));
     }
 
     fn ask(&mut self, question: &Question<'_>) -> Result<String, RunError> {
-        let _ = write!(io::stdout(), "{} ", question.text);
+        let _ = write!(io::stdout(), "{} ", wrapped(question.text, width()));
         let _ = io::stdout().flush();
         let line = read_line()?;
         Ok(line.trim().to_owned())
@@ -72,6 +72,37 @@ impl Desk for TerminalDesk {
     }
 }
 
+/// The terminal's columns; a terminal that does not know them has none.
+fn width() -> usize {
+    tcgetwinsize(io::stdout()).map_or(0, |size| usize::from(size.ws_col))
+}
+
+/// The text with lines of at most `width` characters, broken between words: a word that is read aloud must
+/// not be torn. A width of 0 leaves it as it is.
+fn wrapped(text: &str, width: usize) -> String {
+    if width == 0 {
+        return text.to_owned();
+    }
+    let mut lines = Vec::new();
+    for line in text.split('\n') {
+        let indent = line.len() - line.trim_start().len();
+        let mut current = String::new();
+        for word in line[indent..].split(' ') {
+            let length = current.chars().count();
+            if length > 0 && indent + length + 1 + word.chars().count() > width {
+                lines.push(format!("{}{current}", &line[..indent]));
+                current.clear();
+            }
+            if !current.is_empty() {
+                current.push(' ');
+            }
+            current.push_str(word);
+        }
+        lines.push(format!("{}{current}", &line[..indent]));
+    }
+    lines.join("\n")
+}
+
 fn read_line() -> Result<Zeroizing<String>, RunError> {
     let mut line = Zeroizing::new(String::with_capacity(LIMIT as usize + 2));
     let read = io::stdin().lock().take(LIMIT).read_line(&mut line);
@@ -98,5 +129,18 @@ impl Quiet {
 impl Drop for Quiet {
     fn drop(&mut self) {
         let _ = tcsetattr(io::stdin(), OptionalActions::Flush, &self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::wrapped;
+
+    #[test]
+    fn lines_are_broken_between_words() {
+        let text = "    kiwi ammo commando\nfrom the paper.\n\nx";
+        assert_eq!(wrapped(text, 14), "    kiwi ammo\n    commando\nfrom the\npaper.\n\nx");
+        assert_eq!(wrapped(text, 0), text);
+        assert_eq!(wrapped("unbreakable", 4), "unbreakable");
     }
 }
