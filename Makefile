@@ -77,6 +77,12 @@ units: ## Check systemd's units: without a fault, and exposed no more than their
 	@scripts/deps units
 	@scripts/units
 
+.PHONY: deb
+deb: ## Build the Debian package into target/package; lintian has nothing to say about it
+	@scripts/deps build package
+	@scripts/deb
+	@lintian --fail-on error,warning target/package/chancery_*.deb
+
 .PHONY: clean
 clean: ## Remove what was built and what the demo left
 	cargo clean
