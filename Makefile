@@ -10,7 +10,7 @@ PART ?=
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: deps
 deps: ## Install what building and testing need (apt-get, as root or by sudo)
@@ -40,6 +40,12 @@ check: ## The quick loop: formatting, lints, unit tests and documentation, witho
 	cargo clippy --workspace --all-targets $(CARGOFLAGS) -- -D warnings
 	cargo test --workspace --lib --bins $(CARGOFLAGS)
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items $(CARGOFLAGS)
+
+.PHONY: conformance
+conformance: ## A verdict for each row of docs/scep.md against the running binary
+	@scripts/deps build demo test
+	cargo build --workspace $(CARGOFLAGS)
+	@CARGOFLAGS="$(CARGOFLAGS)" scripts/conformance
 
 .PHONY: audit
 audit: ## Licences, sources, bans and advisories of the dependencies

@@ -9,7 +9,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::{
     ca, ceremony, cert, challenge, config, credential, crl, exchange, frontend, generate, import,
-    init, ledger, metrics, output, request, role, roles, serve, signer, status,
+    init, ledger, metrics, output, request, role, roles, serve, signer, status, trace,
 };
 use crate::config::{Config, LogLevel};
 
@@ -83,6 +83,8 @@ enum Command {
     /// Show the CAs' certificates
     #[command(subcommand)]
     Ca(ca::Command),
+    /// Tell the story of one transaction
+    Trace(trace::Arguments),
     /// Show devices' requests and decide on those that wait
     #[command(subcommand)]
     Request(request::Command),
@@ -148,6 +150,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Metrics => metrics::run(common),
         Command::Role(command) => roles::run(&command, common),
         Command::Ca(command) => ca::run(&command, common),
+        Command::Trace(arguments) => trace::run(arguments, common),
         Command::Request(command) => request::run(command, common),
         Command::Cert(command) => cert::run(*command, common),
         Command::Crl(command) => crl::run(command, common),

@@ -103,7 +103,7 @@ fn as_text(entry: &Entry) -> String {
     text
 }
 
-fn as_json(entry: &Entry) -> serde_json::Value {
+pub(super) fn as_json(entry: &Entry) -> serde_json::Value {
     let fields: serde_json::Map<String, serde_json::Value> =
         entry.fields.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
     serde_json::json!({

@@ -32,5 +32,6 @@ pub mod secrets;
 mod serve;
 mod signer;
 mod status;
+mod trace;
 
 pub use command::main;

@@ -54,7 +54,13 @@ section! {
         get_crl: bool = false,
         /// For how long a repeated request (same transaction, same PKCS#10) is answered with the same
         /// certificate.
-        retry_window: Duration ["1m", "30d"] = "24h",
+        retry_window: Duration ["1s", "30d"] = "24h",
+        /// What becomes of an enrolment whose subject has a certificate of this endpoint that is in force.
+        /// A renewal is none of this: it is proven by the old certificate.
+        duplicate_subject: DuplicateSubject = "allow",
+        /// Whether a request without senderNonce is refused, as RFC 8894 section 3.2.1.5 has it. Set this
+        /// to false for clients that send none; their replies have no recipientNonce.
+        require_sender_nonce: bool = true,
     }
 }
 
@@ -98,6 +104,18 @@ choice! {
         /// An officer's: the device gets PENDING and polls until `chancery request approve` or `deny`.
         /// Renewals wait as well.
         Officer = "officer",
+    }
+}
+
+choice! {
+    /// What becomes of an enrolment whose subject has a certificate already.
+    pub enum DuplicateSubject ("one of") {
+        /// It is issued; both are in force.
+        Allow = "allow",
+        /// It is refused, until the other one is revoked or at its end.
+        Refuse = "refuse",
+        /// It is issued, and the others are revoked (superseded).
+        Supersede = "supersede",
     }
 }
 

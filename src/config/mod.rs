@@ -29,7 +29,8 @@ mod tests;
 pub use ca::{Ca, Crl, RaKey};
 pub use duration::parse_duration;
 pub use endpoint::{
-    Algorithms, Approval, CaCertPart, CertRepChain, Endpoint, NameRule, Renewal, UrlPath,
+    Algorithms, Approval, CaCertPart, CertRepChain, DuplicateSubject, Endpoint, NameRule, Renewal,
+    UrlPath,
 };
 pub use error::ConfigError;
 pub use explain::{explain, reference};

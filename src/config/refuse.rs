@@ -13,7 +13,6 @@ const ABSENT: &[(&str, &str, &str)] = &[
     ("", "intune", "use `challenge_mac` of the endpoint"),
     ("", "ndes", "use `challenge_mac` of the endpoint"),
     ("", "witness", "checkpoints are not witnessed yet"),
-    ("", "metrics", "the journal has one record an enrolment"),
     ("frontend", "tls", HTTPS),
     ("frontend", "https", HTTPS),
     ("frontend", "tls_certificate", HTTPS),

@@ -1,8 +1,11 @@
 //! Look-ups: from an index to what the entries say together.
 
+use std::collections::BTreeSet;
+
 use super::draft_rules::read_entry;
 use super::index::{
-    STATUS_ABANDONED, STATUS_REVOKED, digest_key, event_key, short, time_key, transaction_key,
+    STATUS_ABANDONED, STATUS_REVOKED, decision_key, digest_key, event_key, short, time_key,
+    transaction_key,
 };
 use super::{
     Abandoned, Actor, Bytes, Certificate, Entry, Event, Fingerprint, Index, Key, Ledger,
@@ -117,6 +120,26 @@ impl Ledger {
     /// Every entry that the transaction's index names, oldest first.
     pub fn of_transaction(&self, endpoint: &str, id: &[u8]) -> Result<Vec<u64>, LedgerError> {
         Ok(self.store.lookup(Index::Transaction, &transaction_key(endpoint, id))?)
+    }
+
+    /// Every entry of the transaction at the endpoint, oldest first: requests that waited and what was
+    /// decided on them, reservations, and what came of their serial numbers up to a revocation.
+    pub fn story(&self, endpoint: &str, id: &[u8]) -> Result<Vec<Entry>, LedgerError> {
+        let mut sequences = BTreeSet::new();
+        for sequence in self.of_transaction(endpoint, id)? {
+            let about = match read_entry(&*self.store, sequence)?.event {
+                Event::Reservation(r) if *r.transaction == *id => {
+                    self.store.lookup(Index::Serial, &digest_key(&r.serial))?
+                }
+                Event::Pending(p) if *p.transaction == *id => {
+                    self.store.lookup(Index::Pending, &decision_key(sequence))?
+                }
+                _ => continue,
+            };
+            sequences.insert(sequence);
+            sequences.extend(about);
+        }
+        sequences.into_iter().map(|sequence| read_entry(&*self.store, sequence)).collect()
     }
 
     /// The certificate with this SHA-256 fingerprint.

@@ -42,6 +42,9 @@ async fn answer(instance: &Arc<Instance>, peer: Peer, request: Request) -> Respo
         Request::RequestShow { endpoint, transaction } => {
             transactions(instance, endpoint.as_deref(), transaction.as_bytes())
         }
+        Request::Trace { endpoint, transaction } => {
+            story(instance, endpoint.as_deref(), transaction.as_bytes())
+        }
         Request::LedgerShow { sequence } => {
             let entry = instance.ledger().entry(Sequence(sequence));
             entry
@@ -135,6 +138,17 @@ fn transactions(
         });
     }
     Ok(if found.is_empty() { Response::NotFound } else { Response::Transactions(found) })
+}
+
+fn story(instance: &Instance, endpoint: Option<&str>, id: &[u8]) -> Result<Response, String> {
+    let mut entries = Vec::new();
+    let endpoints = instance.endpoints();
+    let names = endpoints.keys().map(AsRef::as_ref);
+    for name in names.filter(|name| endpoint.is_none_or(|wanted| wanted == *name)) {
+        entries.extend(instance.ledger().story(name, id).map_err(|e| e.to_string())?);
+    }
+    entries.sort_by_key(|entry| entry.sequence);
+    Ok(if entries.is_empty() { Response::NotFound } else { Response::Entries(shown(entries)) })
 }
 
 fn opened(instance: &Instance, sealed: &[u8]) -> Result<Vec<u8>, String> {

@@ -43,6 +43,10 @@ pub(super) struct Endpoint {
     pub(super) algorithms: AlgorithmPolicy,
     pub(super) certrep_chain: CertRepChain,
     pub(super) retry_window: Duration,
+    /// What becomes of an enrolment whose subject has a certificate.
+    pub(super) duplicate_subject: config::DuplicateSubject,
+    /// Whether a request without senderNonce is refused.
+    pub(super) require_sender_nonce: bool,
     /// Whether an officer has to approve each request.
     pub(super) approval: bool,
     pub(super) pending_lifetime: Duration,
@@ -106,6 +110,8 @@ impl Endpoint {
             algorithms,
             certrep_chain: settings.certrep_chain,
             retry_window: settings.retry_window,
+            duplicate_subject: settings.duplicate_subject,
+            require_sender_nonce: settings.require_sender_nonce,
             approval: settings.approval == config::Approval::Officer,
             pending_lifetime: settings.pending_lifetime,
             get_cert: settings.get_cert,

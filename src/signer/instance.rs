@@ -114,6 +114,7 @@ impl Instance {
             random,
             seal: RequestSeal::new(secrets.request_seal)?,
             in_flight: InFlight::new(),
+            subjects: InFlight::new(),
             refusals: RefusalCounter::default(),
             claims: Claims::default(),
             admission,

@@ -6,6 +6,7 @@ mod admin;
 mod authority;
 mod challenges;
 mod crl;
+mod duplicates;
 mod endpoint;
 mod error;
 mod failure;

@@ -38,6 +38,8 @@ pub(super) struct Pipeline {
     pub(super) random: Arc<dyn Random>,
     pub(super) seal: RequestSeal,
     pub(super) in_flight: InFlight<Result<Issued, Failure>>,
+    /// Subjects that are being decided on, where an endpoint gives each but one certificate.
+    pub(super) subjects: InFlight<()>,
     pub(super) refusals: RefusalCounter,
     pub(super) claims: Claims,
     /// How many messages may be worked on at a time: as many as may wait for a signature or be signed.
@@ -74,7 +76,9 @@ impl Pipeline {
             line.finish(&outcome, &response, self.clock.as_ref(), &self.metrics);
             return response;
         };
-        let parsed = SignedRequest::parse(message, &Limits::default());
+        let limits =
+            Limits { sender_nonce_required: endpoint.require_sender_nonce, ..Limits::default() };
+        let parsed = SignedRequest::parse(message, &limits);
         let (context, outcome) = match parsed {
             Err(error) => {
                 let context = error.reply.as_deref().cloned();
@@ -259,7 +263,7 @@ impl Pipeline {
             book: self.book(endpoint, id, authorized.csr()),
             metrics: &self.metrics,
         };
-        issuance.sign(&authorized, &self.queue, now, self.random.as_ref()).await
+        self.issue(&issuance, &authorized, now).await
     }
 
     /// Challenge or renewal. A RenewalReq is always a renewal. A PKCSReq that a certificate of ours

@@ -191,7 +191,7 @@ impl Pipeline {
             metrics: &self.metrics,
             book: self.book(endpoint, id, authorized.csr()),
         };
-        issuance.sign(&authorized, &self.queue, now, self.random.as_ref()).await
+        self.issue(&issuance, &authorized, now).await
     }
 
     /// A renewal that waited: its old certificate may have been revoked meanwhile.

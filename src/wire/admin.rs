@@ -21,6 +21,13 @@ pub enum Request {
         /// The transaction ID as the client sent it.
         transaction: String,
     },
+    /// The entries of a transaction in their order.
+    Trace {
+        /// The endpoint; all of them without.
+        endpoint: Option<String>,
+        /// The transaction ID as the device sent it.
+        transaction: String,
+    },
     /// One ledger entry.
     LedgerShow {
         /// Its sequence number.

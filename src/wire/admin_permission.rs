@@ -38,6 +38,7 @@ impl Request {
     pub const fn permission(&self) -> Permission {
         match self {
             Self::Status
+            | Self::Trace { .. }
             | Self::LedgerShow { .. }
             | Self::LedgerList { .. }
             | Self::CertShow { .. }
@@ -62,6 +63,7 @@ impl Request {
         match self {
             Self::Status => "status",
             Self::RequestShow { .. } => "request show",
+            Self::Trace { .. } => "trace",
             Self::LedgerShow { .. } => "ledger show",
             Self::LedgerList { .. } => "ledger list",
             Self::CertShow { .. } => "cert show",

@@ -23,7 +23,7 @@ fn ask(server: &Server, device: &Device, draft: &Draft) -> http::Response {
 }
 
 #[test]
-fn without_its_hsm_it_says_503_and_comes_back_by_itself() {
+fn row_084_without_its_hsm_it_says_503_and_comes_back_by_itself() {
     let mut instance = Instance::serve().unwrap();
     let server = instance.server().unwrap();
     let (before, old) = good(&instance, &server, "before");

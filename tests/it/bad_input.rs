@@ -274,7 +274,7 @@ fn row_050_051_t12_algorithms_below_the_floor() {
 }
 
 #[test]
-fn weak_keys_and_requests() {
+fn quirk_18_weak_keys_and_requests() {
     let instance = shared();
     let server = instance.server().unwrap();
     let challenge = &instance.challenge;

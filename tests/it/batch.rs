@@ -12,7 +12,7 @@ const DEVICES: usize = 1000;
 const CONNECTIONS: usize = 32;
 
 #[test]
-fn a_thousand_devices_over_32_connections() {
+fn row_097_quirk_63_a_thousand_devices_over_32_connections() {
     let instance = Instance::serve().unwrap();
     let server = instance.server().unwrap();
     let keys = keys::many_rsa(DEVICES).unwrap();

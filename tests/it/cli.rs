@@ -64,7 +64,7 @@ fn init_marks_a_laboratory_and_says_what_production_needs() {
 }
 
 #[test]
-fn ca_show_has_the_thumbprints_that_openssl_has() {
+fn row_029_quirk_29_ca_show_has_the_thumbprints_that_openssl_has() {
     let instance = Instance::create(&Options::default()).unwrap();
     let shown = instance.ask(&["ca", "show"]).unwrap();
     let json = instance.ask(&["ca", "show", "--json"]).unwrap();

@@ -16,7 +16,7 @@ use crate::common::{Entry, each_recorded_once, good, granted, ledger};
 use crate::load;
 
 #[test]
-fn no_acknowledged_certificate_is_lost() {
+fn row_097_no_acknowledged_certificate_is_lost() {
     let rounds = std::env::var_os("ROUNDS");
     let rounds = rounds.and_then(|r| r.to_str()?.parse().ok()).unwrap_or(50);
     let mut instance = Instance::create(&Options::default()).unwrap();

@@ -14,7 +14,7 @@ fn allowing(algorithms: &str) -> Instance {
 }
 
 #[test]
-fn row_021_049_triple_des_and_sha_1_where_the_endpoint_allows_them() {
+fn row_021_049_107_triple_des_and_sha_1_where_the_endpoint_allows_them() {
     let instance = allowing("des3 = true, sha1 = true");
     let server = instance.server().unwrap();
     for keyword in ["DES3", "SHA-1"] {

@@ -126,7 +126,7 @@ fn one_line_an_enrolment() {
 }
 
 #[test]
-fn t53_what_a_client_sends_forges_no_line() {
+fn row_106_t53_what_a_client_sends_forges_no_line() {
     let mut instance = talkative();
     let server = instance.server().unwrap();
     let evil = "x\n2030-01-01T00:00:00.000Z ERROR signer: forged\r\x1b[2J";

@@ -37,6 +37,7 @@ mod requests;
 mod revocation;
 mod roles;
 mod rollover;
+mod rows;
 mod shutdown;
 mod slow;
 mod strongswan;

@@ -28,7 +28,7 @@ fn row_001_003_004_quirk_60_post_in_every_form() {
 }
 
 #[test]
-fn row_005_006_quirk_10_to_12_get_in_every_escaping() {
+fn row_005_006_quirk_10_to_12_45_get_in_every_escaping() {
     let instance = shared();
     let server = instance.server().unwrap();
     for escaping in get::ALL {
@@ -46,7 +46,7 @@ fn quirk_36_old_cisco_by_http_1_0() {
 }
 
 #[test]
-fn row_043_048_081_082_every_algorithm_is_mirrored() {
+fn row_043_048_081_082_quirk_09_25_38_every_algorithm_is_mirrored() {
     let instance = shared();
     let server = instance.server().unwrap();
     let sha1 = Transport::Oaep(Digest::Sha1);
@@ -72,7 +72,7 @@ fn row_043_048_081_082_every_algorithm_is_mirrored() {
 }
 
 #[test]
-fn row_037_quirk_24_03_every_shape_of_signer_certificate() {
+fn row_039_056_quirk_03_24_every_shape_of_signer_certificate() {
     let instance = shared();
     let server = instance.server().unwrap();
     for shape in [SelfSigned::windows(), SelfSigned::sscep(), SelfSigned::certmonger()] {
@@ -118,7 +118,7 @@ fn row_040_044_quirk_53_key_identifiers_and_several_recipients() {
 }
 
 #[test]
-fn row_041_quirk_52_ber_from_java() {
+fn row_041_quirk_20_52_ber_from_java() {
     let instance = shared();
     let server = instance.server().unwrap();
     for (outer, inner) in [(true, true), (true, false), (false, true)] {
@@ -182,7 +182,7 @@ fn row_038_074_quirk_19_nonces_of_any_lawful_length_come_back() {
 }
 
 #[test]
-fn row_075_the_servers_nonce_is_fresh_each_time() {
+fn row_075_quirk_51_the_servers_nonce_is_fresh_each_time() {
     let instance = shared();
     let server = instance.server().unwrap();
     let (device, draft) = good(&instance, &server, "fresh");

@@ -73,7 +73,7 @@ fn row_058_a_second_use_is_refused_and_logged() {
 }
 
 #[test]
-fn row_062_a_challenge_is_consumed_by_an_issuance_alone() {
+fn row_062_quirk_23_a_challenge_is_consumed_by_an_issuance_alone() {
     let instance = instance();
     let server = instance.server().unwrap();
     let (id, challenge) = issue(&instance, "device", &[]);

@@ -6,7 +6,7 @@ use softhsm_test::client::http::{self, Request};
 use crate::common::shared;
 
 #[test]
-fn row_015_to_021_capabilities() {
+fn row_015_to_022_quirk_08_capabilities() {
     let instance = shared();
     let server = instance.server().unwrap();
     let answer = server.ask("GetCACaps", None).unwrap();
@@ -22,7 +22,7 @@ fn row_015_to_021_capabilities() {
 }
 
 #[test]
-fn row_023_030_quirk_05_any_message_parameter_gives_the_same_answer() {
+fn row_023_030_quirk_05_59_any_message_parameter_gives_the_same_answer() {
     let instance = shared();
     let server = instance.server().unwrap();
     for operation in ["GetCACaps", "GetCACert"] {
@@ -35,7 +35,7 @@ fn row_023_030_quirk_05_any_message_parameter_gives_the_same_answer() {
 }
 
 #[test]
-fn row_026_to_028_031_certificates_of_the_ca_and_ra() {
+fn row_026_to_028_031_104_quirk_15_30_certificates_of_the_ca_and_ra() {
     let instance = shared();
     let server = instance.server().unwrap();
     let answer = server.ask("GetCACert", None).unwrap();
@@ -60,7 +60,7 @@ fn row_026_to_028_031_certificates_of_the_ca_and_ra() {
 }
 
 #[test]
-fn row_007_008_every_form_of_the_path_is_the_same_endpoint() {
+fn row_007_008_quirk_27_61_every_form_of_the_path_is_the_same_endpoint() {
     let instance = shared();
     let server = instance.server().unwrap();
     let caps = server.ask("GetCACaps", None).unwrap().body;
@@ -75,7 +75,7 @@ fn row_007_008_every_form_of_the_path_is_the_same_endpoint() {
 }
 
 #[test]
-fn row_009_http_1_0_without_host() {
+fn row_009_quirk_64_http_1_0_without_host() {
     let instance = shared();
     let server = instance.server().unwrap();
     let target = format!("{}?operation=GetCACaps", server.url.path);
@@ -106,7 +106,7 @@ fn row_013_what_is_not_scep_is_told_so() {
 }
 
 #[test]
-fn row_014_lengths_are_told_and_types_have_no_charset() {
+fn row_014_quirk_04_lengths_are_told_and_types_have_no_charset() {
     let instance = shared();
     let server = instance.server().unwrap();
     for operation in ["GetCACaps", "GetCACert", "PKIOperation"] {

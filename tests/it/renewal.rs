@@ -29,7 +29,7 @@ fn renewal(csr: Csr) -> (Device, Vec<u8>) {
 }
 
 #[test]
-fn row_063_067_069_five_renewals_in_a_row_with_new_keys_and_no_challenge() {
+fn row_063_065_067_069_quirk_13_39_five_renewals_with_new_keys_and_no_challenge() {
     let (instance, server) = renewing("window = \"3650d\"");
     assert!(server.capabilities.iter().any(|c| c == "Renewal"), "row 19");
     let mut device = enrolled(&instance, &server, "router");

@@ -72,7 +72,7 @@ fn quirk_32_microsoft_attributes_are_read_over() {
 }
 
 #[test]
-fn t08_extensions_come_from_the_profile() {
+fn t08_quirk_17_33_extensions_come_from_the_profile() {
     let instance = shared();
     let server = instance.server().unwrap();
     let ca = extension("2.5.29.19", true, &der::seq(&[&[1, 1, 0xff]]));
@@ -158,7 +158,7 @@ fn row_062_095_a_repeated_request_gets_the_same_certificate() {
 }
 
 #[test]
-fn row_062_095_repeated_at_once() {
+fn row_062_095_quirk_21_repeated_at_once() {
     let instance = shared();
     let server = instance.server().unwrap();
     let csr = Csr::new("at once").challenge(&instance.challenge);

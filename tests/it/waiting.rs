@@ -46,7 +46,7 @@ fn certificate(device: &Device, reply: &CertRep) -> Parts {
 }
 
 #[test]
-fn row_085_089_090_pending_until_an_officer_approves() {
+fn row_085_089_090_quirk_34_42_pending_until_an_officer_approves() {
     let instance = instance();
     let server = held(&instance, "held");
     let (device, draft) = waiting(&instance, &server, "held", "patient");
@@ -95,7 +95,7 @@ fn row_086_088_t19_only_the_key_that_asked_may_poll() {
 }
 
 #[test]
-fn row_087_the_names_in_a_poll_are_advice() {
+fn row_087_quirk_54_the_names_in_a_poll_are_advice() {
     let instance = instance();
     let server = held(&instance, "held");
     let (device, _) = waiting(&instance, &server, "held", "quirky");

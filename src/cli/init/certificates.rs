@@ -17,6 +17,9 @@ use crate::random::Random;
 /// How long the root is valid; the issuing CA half as long, the RA a fifth.
 const ROOT_VALIDITY: Duration = Duration::from_secs(10 * 365 * 86_400);
 
+/// How long before now the laboratory's certificates begin.
+const BEGINS_BEFORE: Duration = Duration::from_secs(86_400);
+
 /// Makes and writes the certificates; returns the root's.
 pub fn make(
     name: &str,
@@ -26,6 +29,9 @@ pub fn make(
     random: &dyn Random,
     now: Timestamp,
 ) -> Result<Certificate, Failure> {
+    // A device's certificate does not begin before its CA's: without this the profile's `backdate`
+    // would have nothing to go back to, and devices with slow clocks would refuse the chain.
+    let now = now.before(BEGINS_BEFORE);
     let root_key = signer(hsm, &keys.root)?;
     let subject = subject(name, "Root CA", "");
     let root = self_signed_ca(&subject, &terms(1, Some(1)), &root_key, random, now)
