@@ -469,7 +469,7 @@ fn every_key_is_explained_and_every_default_is_what_it_says() {
         assert!(reference.lines().any(|line| line == key), "{key} is missing");
     }
     let one = explain("endpoint.device.retry_window").unwrap();
-    assert!(one.contains("default: \"24h\"") && one.contains("from \"1m\" to \"30d\""), "{one}");
+    assert!(one.contains("default: \"24h\"") && one.contains("from \"1s\" to \"30d\""), "{one}");
     assert_eq!(one, explain("endpoint.NAME.retry_window").unwrap());
     assert!(explain("token").unwrap().contains("pin_credential"));
     assert!(explain("endpoint.x.pth").unwrap_err().contains("\"path\""));
