@@ -89,6 +89,11 @@ deb: ## Build the Debian package into target/package; lintian has nothing to say
 	@scripts/deb
 	@lintian --fail-on error,warning target/package/chancery_*.deb
 
+.PHONY: install-test
+install-test: deb ## Take the package through its life in a booted Debian container (root, systemd-nspawn)
+	@scripts/deps nspawn
+	@scripts/install-test
+
 .PHONY: clean
 clean: ## Remove what was built and what the demo left
 	cargo clean
