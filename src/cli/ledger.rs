@@ -1,11 +1,11 @@
-//! `chancery ledger list` and `chancery ledger show`.
+//! `chancery ledger`: `list` and `show` here, `verify` beside.
 
 use clap::Subcommand;
 
 use super::command::Common;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::{admin, output};
+use super::{admin, ledger_verify, output};
 use crate::clock::Timestamp;
 use crate::telemetry::escaped;
 use crate::wire::admin::{Entry, Request, Response};
@@ -27,12 +27,15 @@ pub enum Command {
         /// Its sequence number
         sequence: u64,
     },
+    /// Verify the ledger's files without the HSM, and change nothing
+    Verify(ledger_verify::Arguments),
 }
 
 /// Runs `command`.
 pub fn run(command: Command, common: &Common) -> Result<(), Failure> {
     match command {
         Command::List { from, limit } => list(from, limit, common),
+        Command::Verify(arguments) => ledger_verify::run(arguments, common),
         Command::Show { sequence } => {
             let entries = entries(common, Request::LedgerShow { sequence })?;
             let Some(entry) = entries.first() else {

@@ -19,6 +19,7 @@ mod generate;
 mod import;
 mod init;
 mod ledger;
+mod ledger_verify;
 mod metrics;
 mod officer;
 mod one_time;

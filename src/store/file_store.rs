@@ -137,6 +137,11 @@ impl FileStore {
         self.torn
     }
 
+    /// Number of entries whose indexes are in the database; those of the rest are in memory.
+    pub fn indexed_size(&self) -> u64 {
+        self.shared.recent().first()
+    }
+
     pub(super) fn shared(&self) -> &Shared {
         &self.shared
     }

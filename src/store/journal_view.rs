@@ -30,8 +30,9 @@ struct Current {
 impl JournalView {
     /// Looks at the journal in the data folder `folder`. Errors as `FileStore::open` has them.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        let found = Found::look_only(&folder.join("journal"))?;
+        // In this order: a signer that runs meanwhile signs only what is in the journal already.
         let checkpoint = read_checkpoint(folder)?;
+        let found = Found::look_only(&folder.join("journal"))?;
         Ok(Self { found, checkpoint, current: Mutex::new(None) })
     }
 

@@ -14,6 +14,7 @@
 
 mod anchor;
 mod archive;
+mod copy;
 mod database;
 mod disk;
 mod file_store;
@@ -33,6 +34,7 @@ mod startup;
 mod tests;
 
 pub use anchor::FileAnchor;
+pub use copy::Quiet;
 pub use disk::{make_folder, replace_file};
 pub use file_store::{FileStore, StoreOptions};
 pub use journal_view::JournalView;

@@ -42,4 +42,5 @@ mod shutdown;
 mod slow;
 mod strongswan;
 mod supply;
+mod tamper;
 mod waiting;
