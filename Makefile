@@ -93,6 +93,10 @@ deb: ## Build the Debian package into target/package; lintian has nothing to say
 install-test: deb ## Take the package through its life in a booted Debian container (root, systemd-nspawn)
 	@scripts/deps nspawn
 	@scripts/install-test
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for SECONDS_EACH seconds (60)
+	@scripts/deps build
+	@CARGOFLAGS="$(CARGOFLAGS)" SECONDS_EACH=$${SECONDS_EACH:-60} scripts/fuzz
 
 .PHONY: clean
 clean: ## Remove what was built and what the demo left

@@ -75,6 +75,7 @@ fn failure(e: SignerError) -> Failure {
         | SignerError::Issuer { .. }
         | SignerError::SharedKey(..)
         | SignerError::Profile(_)
+        | SignerError::KeyBlocklist { .. }
         | SignerError::Challenge(_)
         | SignerError::Seal(_)
         | SignerError::NoSuchUser(_) => {

@@ -41,6 +41,11 @@ pub(super) fn check(config: &Config, role: Role, reader: &mut Reader<'_>) {
             check_file(&format!("token.{name}.profile"), path, reader);
         }
     }
+    for (name, profile) in &config.profile {
+        for (index, path) in profile.key_blocklists.iter().enumerate() {
+            check_file(&format!("profile.{name}.key_blocklists[{index}]"), path, reader);
+        }
+    }
     for (name, ca) in &config.ca {
         let key = format!("ca.{name}");
         check_file(&format!("{key}.certificate"), &ca.certificate, reader);

@@ -36,7 +36,7 @@ pub use error::ConfigError;
 pub use explain::{explain, reference};
 pub use files::Role;
 pub use load::{load, load_for, parse};
-pub use model::{Config, Frontend, Log, LogLevel, Signer};
+pub use model::{Config, Frontend, Log, LogLevel, Signer, WrongChallenges};
 pub use profile::{
     ExtendedKeyUsage, HttpUrl, KeyType, KeyUsage, OtherNames, Profile, SanKind, SanRules,
     SubjectAttribute, SubjectRules,

@@ -82,6 +82,23 @@ section! {
         /// How many requests may wait for a signature. When the queue is full, devices are told to come
         /// back (503 with Retry-After).
         queue: u32 [1, 1000000] = 1024,
+        /// How many wrong challenge passwords are borne.
+        wrong_challenges: WrongChallenges = {},
+    }
+}
+
+section! {
+    /// How many wrong challenge passwords are borne. A source that reaches its limit is told to come back
+    /// later (503 with Retry-After) without a look at what it sends, until the window ends; so is
+    /// everybody when the total is reached. Renewals by certificate go on. The log warns, and the ledger
+    /// counts it a minute at a time (`too-many-guesses`).
+    pub struct WrongChallenges {
+        /// From one source (an IPv4 address, an IPv6 /64) in a window.
+        per_source: u32 [1, 1000000] = 60,
+        /// From all sources together in a window.
+        total: u32 [1, 1000000] = 6000,
+        /// The length of a window.
+        window: Duration ["1s", "24h"] = "10m",
     }
 }
 

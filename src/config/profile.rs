@@ -1,5 +1,6 @@
 //! Certificate profiles: what a certificate says and which keys it may have.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use const_oid::ObjectIdentifier;
@@ -39,6 +40,10 @@ section! {
         basic_constraints: bool = false,
         /// Whether the request's own signature may be made with SHA-1, for devices that can do no better.
         sha1_requests: bool = false,
+        /// Files that list keys which are refused because somebody else has them: Debian's of 2006 to 2008,
+        /// leaked ones. A line is the beginning of the SHA-256 of a SubjectPublicKeyInfo, 16 to 64
+        /// hexadecimal digits (docs/keys.md).
+        key_blocklists: Vec<PathBuf> = [],
         /// Where the CRL is fetched (CRL distribution points), `http://` URLs.
         crl_urls: Vec<HttpUrl> = [],
         /// Where the CA's certificate is fetched (authority information access), `http://` URLs.

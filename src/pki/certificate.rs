@@ -62,7 +62,12 @@ struct Algorithm<'a> {
 
 impl Certificate {
     /// Reads one certificate in DER; nothing may follow it.
+    ///
+    /// What OpenSSL cannot read is refused too: other programs must not see another certificate in
+    /// these bytes, or none (docs/threats.md t22).
     pub fn from_der(der: &[u8]) -> Result<Self, CertificateError> {
+        openssl::x509::X509::from_der(der)
+            .map_err(|e| CertificateError::Malformed(e.to_string()))?;
         let outer = AnyRef::from_der(der)?;
         let header_len = der.len() - outer.value().len();
         let mut reader = body(&outer, Tag::Sequence)?;

@@ -24,7 +24,7 @@ pub struct KeyPolicy {
     /// checks together: about as long as two signatures of the same size in software.
     pub prime_test: bool,
     /// Keys that are known to be compromised.
-    pub blocklist: Option<Arc<Blocklist>>,
+    pub blocklists: Vec<Arc<Blocklist>>,
     /// The CA's own keys, over which nobody gets a certificate.
     pub own_keys: OwnKeys,
 }
@@ -123,7 +123,7 @@ impl Default for KeyPolicy {
             curves: vec![KeyKind::P256, KeyKind::P384, KeyKind::P521],
             exponents: Exponents::F4,
             prime_test: true,
-            blocklist: None,
+            blocklists: Vec::new(),
             own_keys: OwnKeys::default(),
         }
     }
@@ -158,7 +158,7 @@ impl KeyPolicy {
         if let Some(name) = self.own_keys.name_of(key) {
             return Err(KeyPolicyError::OwnKey(name.into()));
         }
-        if self.blocklist.as_ref().is_some_and(|list| list.contains(key)) {
+        if self.blocklists.iter().any(|list| list.contains(key)) {
             return Err(KeyPolicyError::Blocklisted);
         }
         let bits = key.key_bits();

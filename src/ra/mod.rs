@@ -1,9 +1,11 @@
-//! The registration authority: who may have a certificate. Owns: challenges, key policy, the decision as a
+//! The registration authority: who may have a certificate. Owns: challenges and the bound on guessing
+//! them, key policy, the decision as a
 //! type that issuance demands. Never: what the certificate says.
 
 mod authorize;
 mod blocklist;
 mod challenge;
+mod guesses;
 mod key_policy;
 mod one_time;
 mod renewal;
@@ -13,6 +15,7 @@ mod rsa;
 pub use authorize::{AuthorizedRequest, Authorizer, Evidence, ProvenRequest, Refusal, authorize};
 pub use blocklist::{Blocklist, BlocklistError};
 pub use challenge::{ChallengeError, ChallengeKey, ChallengeMac, generate};
+pub use guesses::{GuessLimits, Guesses, TooManyGuesses};
 pub use key_policy::{Exponents, KeyPolicy, KeyPolicyError, OwnKeys};
 pub use one_time::{
     ChallengeBook, KeptChallenge, OneTimeError, Restriction, RestrictionError, Standing, slot,

@@ -50,6 +50,14 @@ pub enum SignerError {
     /// A profile cannot be used.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Profile(Vec<ProfileError>),
+    /// A list of known keys cannot be used.
+    #[error("the key blocklist {} cannot be used: {cause}", path.display())]
+    KeyBlocklist {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        cause: String,
+    },
     /// The HSM or one of its keys cannot be used.
     #[error(transparent)]
     Hsm(#[from] HsmError),

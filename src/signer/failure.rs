@@ -3,10 +3,13 @@
 
 use crate::issuance::IssuanceError;
 use crate::ledger::{self, LedgerError};
-use crate::ra::{OneTimeError, Refusal};
+use crate::ra::{OneTimeError, Refusal, TooManyGuesses};
 use crate::random::RandomError;
 use crate::scep::{FailInfo, RequestError};
 use crate::signing::{KeyUseError, SigningError};
+
+/// The kind of [`Failure::Guesses`].
+pub(super) const TOO_MANY_GUESSES: &str = "too-many-guesses";
 
 /// How a message ended that got no certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +22,8 @@ pub(super) enum Failure {
     Pending,
     /// The queue is full: HTTP 503 with Retry-After.
     Busy,
+    /// Too many wrong challenges came from there: HTTP 503 with Retry-After, whatever this one is.
+    Guesses(TooManyGuesses),
     /// HSM or ledger cannot work now: HTTP 503; the text is for the log.
     Unavailable(String),
 }
@@ -61,6 +66,7 @@ impl Failure {
             Self::Unreadable(_) => "unreadable",
             Self::Pending => "pending",
             Self::Busy => "busy",
+            Self::Guesses(_) => TOO_MANY_GUESSES,
             Self::Unavailable(_) => "unavailable",
         }
     }
@@ -79,6 +85,10 @@ impl Failure {
             Self::Unreadable(text) => format!("unreadable: {text}"),
             Self::Pending => "waits for an officer".into(),
             Self::Busy => "the signing queue is full".into(),
+            Self::Guesses(g) => format!(
+                "too many wrong challenges; none from there is looked at for {} s",
+                g.retry_after_seconds
+            ),
             Self::Unavailable(text) => format!("unavailable: {text}"),
         }
     }
@@ -139,6 +149,12 @@ impl From<SigningError> for Failure {
             }
             other => Self::Unavailable(other.to_string()),
         }
+    }
+}
+
+impl From<TooManyGuesses> for Failure {
+    fn from(e: TooManyGuesses) -> Self {
+        Self::Guesses(e)
     }
 }
 

@@ -19,10 +19,10 @@ use super::refusals::RefusalCounter;
 use super::rollover::{Blueprint, Endpoints, Plan, Rollovers};
 use super::tokens::Tokens;
 use crate::clock::{Clock, Timestamp};
-use crate::config::{Config, Name};
+use crate::config::{self, Config, Name};
 use crate::issuance::{Issuer, Profile};
 use crate::ledger::{Configuration, Draft, Event, Fingerprint, Ledger, Lifecycle};
-use crate::ra::{ChallengeKey, RequestSeal};
+use crate::ra::{Blocklist, ChallengeKey, GuessLimits, Guesses, RequestSeal};
 use crate::random::Random;
 use crate::revocation::Schedule;
 use crate::secret::Secret;
@@ -118,6 +118,7 @@ impl Instance {
             refusals: RefusalCounter::default(),
             claims: Claims::default(),
             admission,
+            guesses: Guesses::new(guess_limits(&config.signer.wrong_challenges)),
             metrics,
         };
         let instance = Self {
@@ -216,6 +217,7 @@ fn profiles<'a>(
     let mut profiles = BTreeMap::new();
     for (name, settings) in &config.profile {
         let mut profile = profile(name.as_str(), settings);
+        profile.keys.blocklists = blocklists(name, settings)?;
         profile.check().map_err(SignerError::Profile)?;
         for (ca, authority) in authorities {
             for (what, key) in authority.own_keys() {
@@ -241,6 +243,40 @@ fn blueprints(config: &Config, profiles: &BTreeMap<&Name, Arc<Profile>>) -> Vec<
         Some(Blueprint { name: name.as_str().into(), settings: settings.clone(), profile })
     });
     all.collect()
+}
+
+/// The lists of keys that the profile refuses. A profile that takes RSA keys and has none is
+/// shouted about: nothing else knows the keys of Debian's broken generator.
+fn blocklists(name: &Name, settings: &config::Profile) -> Result<Vec<Arc<Blocklist>>, SignerError> {
+    if settings.key_blocklists.is_empty() && settings.key_types.iter().any(|t| t.kind().is_rsa()) {
+        let profile = name.as_str();
+        log::warn!(
+            event = event::CONFIGURATION, profile;
+            "the profile takes RSA keys and has no key_blocklists: keys that are publicly known \
+             (Debian's of 2006 to 2008, leaked ones) are not found; see docs/keys.md"
+        );
+    }
+    let read = |path: &PathBuf| {
+        let unusable = |cause: String| SignerError::KeyBlocklist { path: path.clone(), cause };
+        let text = std::fs::read_to_string(path).map_err(|e| unusable(e.to_string()))?;
+        let list = Blocklist::parse(&text).map_err(|e| unusable(e.to_string()))?;
+        if list.is_empty() {
+            return Err(unusable("it lists no key; take it out of key_blocklists".into()));
+        }
+        let (profile, keys) = (name.as_str(), list.len());
+        let path = path.display().to_string();
+        log::info!(
+            event = event::CONFIGURATION, profile, path = path.as_str(), keys;
+            "keys on the list are refused"
+        );
+        Ok(Arc::new(list))
+    };
+    settings.key_blocklists.iter().map(read).collect()
+}
+
+fn guess_limits(settings: &config::WrongChallenges) -> GuessLimits {
+    let config::WrongChallenges { per_source, total, window } = settings;
+    GuessLimits { per_source: *per_source, total: *total, window: *window }
 }
 
 /// The CAs that sign lists, each with its file.

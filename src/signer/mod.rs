@@ -13,6 +13,7 @@ mod failure;
 mod in_flight;
 mod instance;
 mod issue;
+mod key_history;
 mod log_line;
 mod measured;
 mod next_ca;

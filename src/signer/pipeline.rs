@@ -7,9 +7,10 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::endpoint::Endpoint;
-use super::failure::Failure;
+use super::failure::{Failure, TOO_MANY_GUESSES};
 use super::in_flight::{InFlight, Part, TransactionKey};
 use super::issue::{Issuance, Issued};
+use super::key_history;
 use super::log_line::LogLine;
 use super::one_time::Claims;
 use super::query::Found;
@@ -20,7 +21,9 @@ use crate::clock::{Clock, Timestamp};
 use crate::cms::{Cipher, ContentCipher, Opened};
 use crate::ledger::{Actor, Fingerprint, Ledger, Origin, TransactionState};
 use crate::pki::{Certificate, Digest};
-use crate::ra::{self, AuthorizedRequest, Held, ProvenRequest, Refusal, RenewalError, RequestSeal};
+use crate::ra::{
+    self, AuthorizedRequest, Guesses, Held, ProvenRequest, Refusal, RenewalError, RequestSeal,
+};
 use crate::random::Random;
 use crate::revocation::Reason;
 use crate::scep::{FailInfo, Limits, MessageType, ReplyContext, SignedRequest};
@@ -44,6 +47,7 @@ pub(super) struct Pipeline {
     pub(super) claims: Claims,
     /// How many messages may be worked on at a time: as many as may wait for a signature or be signed.
     pub(super) admission: Semaphore,
+    pub(super) guesses: Guesses,
     pub(super) metrics: Arc<SignerMetrics>,
 }
 
@@ -100,10 +104,14 @@ impl Pipeline {
                 (Some(request.reply_context().clone()), outcome)
             }
         };
-        if let Err(Failure::Refused(refused)) = &outcome {
+        let counted = match &outcome {
+            Err(Failure::Refused(refused)) => Some(refused.reason),
+            Err(Failure::Guesses(_)) => Some(TOO_MANY_GUESSES),
+            _ => None,
+        };
+        if let Some(reason) = counted {
             let example = openssl::sha::sha256(message);
-            let now = self.clock.now();
-            self.refusals.count(now, &endpoint.name, source, refused.reason, example);
+            self.refusals.count(self.clock.now(), &endpoint.name, source, reason, example);
         }
         let response = self.answer(endpoint, context.as_ref(), &outcome).await;
         line.finish(&outcome, &response, self.clock.as_ref(), &self.metrics);
@@ -138,6 +146,11 @@ impl Pipeline {
         }
         if request.message_type() == MessageType::CertPoll {
             return self.poll(endpoint, source, request).await;
+        }
+        if request.message_type() == MessageType::PkcsReq && self.held(request.signer())?.is_none()
+        {
+            // Before the HSM is troubled; `authorize` asks again where it counts.
+            self.guesses.admit(source, self.clock.now())?;
         }
         let proven = self.open(endpoint, request).await?;
         let device = Fingerprint(request.signer().public_key().fingerprint());
@@ -249,7 +262,8 @@ impl Pipeline {
                 return outcome;
             }
         }
-        let authorized = self.authorize(endpoint, request, proven, now)?;
+        let authorized = self.authorize(endpoint, source, request, proven, now)?;
+        key_history::check(&self.ledger, authorized.csr(), now)?;
         if endpoint.approval {
             return self.wait(endpoint, (source, device, id), &authorized, now).await;
         }
@@ -272,6 +286,7 @@ impl Pipeline {
     fn authorize(
         &self,
         endpoint: &Endpoint,
+        source: IpAddr,
         request: &SignedRequest,
         proven: ProvenRequest,
         now: Timestamp,
@@ -284,15 +299,37 @@ impl Pipeline {
         let by_own_key = proven.csr().public_key() == signer.public_key();
         if !is_renewal && (held.is_none() || by_own_key && proven.has_challenge()) {
             let (authorizer, key) = (&endpoint.authorizer, signer.public_key());
-            return Ok(ra::authorize(authorizer, proven, key, keys, &book, now)?);
+            return self
+                .guarded(source, now, || ra::authorize(authorizer, proven, key, keys, &book, now));
         }
         let policy = endpoint.renewal.as_ref().ok_or(Refusal::from(RenewalError::NotOffered))?;
         let held = held.ok_or(Refusal::from(RenewalError::Unknown))?;
         if policy.check_challenge && proven.has_challenge() {
-            endpoint.authorizer.check(proven.csr(), &book, now)?;
+            let check = || endpoint.authorizer.check(proven.csr(), &book, now);
+            self.guarded(source, now, check)?;
         }
         let place = (&*endpoint.name, &*endpoint.profile.name);
         Ok(ra::authorize_renewal(policy, place, proven, &held, keys, now)?)
+    }
+
+    /// Lets `check` look at a challenge, unless too many from there were wrong already, and counts
+    /// it if it is wrong.
+    fn guarded<T>(
+        &self,
+        source: IpAddr,
+        now: Timestamp,
+        check: impl FnOnce() -> Result<T, Refusal>,
+    ) -> Result<T, Failure> {
+        self.guesses.admit(source, now)?;
+        let result = check();
+        if matches!(result, Err(Refusal::WrongChallenge)) && self.guesses.missed(source, now) {
+            let source = source.to_string();
+            log::warn!(
+                event = event::CHALLENGES_TRIED, source = source.as_str();
+                "somebody tries challenges: signer.wrong_challenges is reached, and none is looked at for a while"
+            );
+        }
+        Ok(result?)
     }
 
     /// What the ledger has under the fingerprint of the certificate that signed a message; never
@@ -337,6 +374,9 @@ impl Pipeline {
             (Err(Failure::Unreadable(text)), _) => return Response::BadRequest(text.clone()),
             (Err(Failure::Busy), _) => {
                 return Response::Busy { retry_after_seconds: RETRY_AFTER_SECONDS };
+            }
+            (Err(Failure::Guesses(guesses)), _) => {
+                return Response::Busy { retry_after_seconds: guesses.retry_after_seconds };
             }
             (Err(Failure::Unavailable(text)), _) => return Response::Unavailable(text.clone()),
             (_, None) => return Response::BadRequest("the message cannot be answered".into()),

@@ -20,6 +20,8 @@ pub(super) fn profile(name: &str, settings: &config::Profile) -> Profile {
         prime_test,
         basic_constraints,
         sha1_requests,
+        // Their files are read at the start of the signer.
+        key_blocklists: _,
         crl_urls,
         aia_urls,
     } = settings;

@@ -179,6 +179,8 @@ impl Pipeline {
         }
         let keys = &endpoint.profile.keys;
         let authorized = AuthorizedRequest::approved(request, evidence, approval, keys)?;
+        // It may have been revoked for keyCompromise while this waited.
+        super::key_history::check(&self.ledger, authorized.csr(), now)?;
         let reserved = self.ledger.transaction(&endpoint.name, id)?;
         let replaces = reserved.filter(TransactionRecord::is_abandoned).map(|r| r.sequence);
         let issuance = Issuance {

@@ -17,6 +17,8 @@ pub const ENROLMENT: &str = "enrolment";
 pub const REFUSED: &str = "refused";
 /// A one-time challenge came again after its uses were taken: it was copied, or a device was.
 pub const CHALLENGE_REUSED: &str = "challenge-reused";
+/// So many wrong challenges came that none is looked at for a while: somebody tries them.
+pub const CHALLENGES_TRIED: &str = "challenges-tried";
 /// A peer on a Unix socket came, went or was turned away.
 pub const PEER: &str = "peer";
 /// The HSM: opened, lost, found again, a key refused.

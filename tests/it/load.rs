@@ -50,10 +50,12 @@ pub fn start<'scope, 'env>(
 
 fn enrol_until(instance: &Instance, server: &Server, key: &Key, stop: &AtomicBool) -> Seen {
     let mut seen = Seen::default();
+    // One key, one name: a key under another name would be refused.
+    let subject = format!("load-{}", hex(&key.public_key_to_der().unwrap()));
     while !stop.load(Ordering::Relaxed) {
         let name = format!("load-{}", NAMES.fetch_add(1, Ordering::Relaxed));
         let device = Device::with_key(key.clone(), &name).unwrap();
-        let csr = Csr::new(&name).challenge(&instance.challenge).build(&device.key).unwrap();
+        let csr = Csr::new(&subject).challenge(&instance.challenge).build(&device.key).unwrap();
         let mut draft = server.draft(&device, "19", csr).unwrap();
         draft.message.transaction_id = softhsm_test::client::Text::printable(&name);
         let sent = draft.build(&device).unwrap();
@@ -70,4 +72,9 @@ fn enrol_until(instance: &Instance, server: &Server, key: &Key, stop: &AtomicBoo
         }
     }
     seen
+}
+
+/// A name for a key, the same in every round.
+fn hex(spki: &[u8]) -> String {
+    openssl::sha::sha1(spki).iter().take(6).map(|b| format!("{b:02x}")).collect()
 }

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, Weak};
 
-use softhsm_test::client::{Csr, Device, Draft, Server};
-use softhsm_test::instance::Instance;
+use softhsm_test::client::{Csr, Delivery, Device, Draft, Server, Text};
+use softhsm_test::instance::{Instance, Options};
 
-use crate::common::{BAD_REQUEST, granted, ledger, refused, with_csr};
+use crate::common::{BAD_REQUEST, granted, ledger, refused, serial, with_csr};
 
 /// An instance with one-time challenges, and a second endpoint where an officer approves.
 pub(crate) fn instance() -> Arc<Instance> {
@@ -183,6 +183,55 @@ fn t04_t17_guesses_hit_nothing_and_the_disk_holds_no_challenge() {
     let server = instance.server().unwrap();
     let (device, draft) = asking(&server, "after the restart", &used);
     refused(&server, &device, &draft, BAD_REQUEST);
+}
+
+#[test]
+fn t04_who_guesses_too_often_is_not_looked_at_any_more() {
+    let mut instance = Instance::create(&Options::default()).unwrap();
+    let limits = "[signer]\nwrong_challenges = { per_source = 3 }";
+    instance.configure(|text| text.replace("[signer]", limits)).unwrap();
+    instance.start().unwrap();
+    let server = instance.server().unwrap();
+    let (holder, draft) = asking(&server, "holder", &instance.challenge);
+    granted(&instance, &server, &holder, &draft);
+    for _ in 0..3 {
+        let (device, draft) = asking(&server, "guesser", "a wrong guess");
+        refused(&server, &device, &draft, BAD_REQUEST);
+    }
+    // Right and wrong get one answer now, so that it says nothing of the challenge.
+    for challenge in ["a wrong guess", instance.challenge.as_str()] {
+        let (device, draft) = asking(&server, "guesser", challenge);
+        let sent = draft.build(&device).unwrap();
+        let answer = server.deliver(&sent.body, &Delivery::Post(None)).unwrap();
+        assert_eq!(answer.status, 503, "{}", answer.text());
+        assert!(answer.header("retry-after").unwrap().parse::<u32>().unwrap() > 0);
+    }
+    assert!(instance.logs().contains("event=challenges-tried"), "{}", instance.logs());
+}
+
+#[test]
+fn t35_a_key_of_another_name_or_a_compromised_one_is_refused() {
+    let instance = Instance::serve().unwrap();
+    let server = instance.server().unwrap();
+    let (device, draft) = asking(&server, "owner", &instance.challenge);
+    let certificate = granted(&instance, &server, &device, &draft);
+    let with_key = |name: &str| {
+        let csr = Csr::new(name).challenge(&instance.challenge).build(&device.key).unwrap();
+        let mut draft = server.draft(&device, "19", csr).unwrap();
+        draft.message.transaction_id = Text::printable(&format!("t35 {name}"));
+        draft
+    };
+    let text = refused(&server, &device, &with_key("thief"), BAD_REQUEST).unwrap();
+    assert!(text.contains("under another name"), "{text}");
+    granted(&instance, &server, &device, &with_key("owner"));
+    let number = serial(&certificate);
+    instance.ask(&["cert", "revoke", &number, "--reason", "keyCompromise", "--yes"]).unwrap();
+    let mut again = with_key("owner");
+    again.message.transaction_id = Text::printable("t35 after");
+    let text = refused(&server, &device, &again, BAD_REQUEST).unwrap();
+    assert!(text.contains("compromised"), "{text}");
+    let (other, draft) = asking(&server, "other", &instance.challenge);
+    granted(&instance, &server, &other, &draft);
 }
 
 fn holds_not(folder: &Path, secret: &[u8]) {

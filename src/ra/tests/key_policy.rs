@@ -284,7 +284,7 @@ fn blocked_and_own_keys() {
     let hash = hex::encode(&listed.fingerprint()[..10]);
     let list = Blocklist::parse(&format!("# keys\n\n{hash}\nffffffffffffffffffff\n")).unwrap();
     assert_eq!(list.len(), 2);
-    let mut policy = KeyPolicy { blocklist: Some(list.into()), ..KeyPolicy::default() };
+    let mut policy = KeyPolicy { blocklists: vec![list.into()], ..KeyPolicy::default() };
     assert_eq!(policy.check(&listed), Err(KeyPolicyError::Blocklisted));
     assert_eq!(policy.check(&other), Ok(()));
     policy.refuse_own("ca issuing", &other);
