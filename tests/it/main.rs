@@ -27,6 +27,7 @@ mod load;
 mod logs;
 mod messages;
 mod metrics;
+mod micromdm;
 mod officers;
 mod one_time;
 mod openssl_tools;

@@ -65,9 +65,13 @@ fn row_007_008_quirk_27_61_every_form_of_the_path_is_the_same_endpoint() {
     let server = instance.server().unwrap();
     let caps = server.ask("GetCACaps", None).unwrap().body;
     let path = &server.url.path;
-    for path in
-        [format!("{path}/"), format!("{path}/pkiclient.exe"), "/cgi-bin/pkiclient.exe".into()]
-    {
+    for path in [
+        format!("{path}/"),
+        format!("{path}/pkiclient.exe"),
+        "/cgi-bin/pkiclient.exe".into(),
+        "/certsrv/mscep/mscep.dll".into(),
+        "/certsrv/mscep/mscep.dll/pkiclient.exe".into(),
+    ] {
         let target = format!("{path}?operation=GetCACaps");
         let answer = http::send(&server.url, &Request::get(&target)).unwrap();
         assert_eq!((answer.status, &answer.body), (200, &caps), "{path}");

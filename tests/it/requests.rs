@@ -4,8 +4,12 @@
 use openssl::x509::X509;
 use softhsm_test::client::certificate::{CN, O, OU, extension};
 use softhsm_test::client::{Csr, Device, der};
+use softhsm_test::instance::{Instance, Options};
 
-use crate::common::{BAD_MESSAGE_CHECK, BAD_REQUEST, granted, refused, shared, with_csr};
+use crate::common::{
+    BAD_MESSAGE_CHECK, BAD_REQUEST, each_recorded_once, good, granted, ledger, refused, shared,
+    with_csr,
+};
 
 #[test]
 fn row_060_quirk_55_challenges_in_every_string_type() {
@@ -175,6 +179,28 @@ fn row_062_095_quirk_21_repeated_at_once() {
         all.into_iter().map(|t| t.join().unwrap()).collect()
     });
     assert!(certificates.iter().all(|c| *c == certificates[0]));
+    let id = device.transaction_id();
+    let entries = ledger(&instance);
+    let of_it =
+        |e: &&crate::common::Entry| e.event == "reservation" && e.field("transaction") == id;
+    assert_eq!(entries.iter().filter(of_it).count(), 1, "one reservation");
+    each_recorded_once(&instance, &certificates[..1]);
+}
+
+#[test]
+fn row_095_097_a_retry_after_a_restart_gets_the_same_certificate() {
+    let mut instance = Instance::create(&Options::default()).unwrap();
+    instance.start().unwrap();
+    let server = instance.server().unwrap();
+    let (device, draft) = good(&instance, &server, "restarted");
+    let first = granted(&instance, &server, &device, &draft);
+    instance.stop().unwrap();
+    instance.start().unwrap();
+    // Port 0 gives another address at each start.
+    let server = instance.server().unwrap();
+    assert_eq!(granted(&instance, &server, &device, &draft), first);
+    each_recorded_once(&instance, &[first]);
+    assert_eq!(ledger(&instance).iter().filter(|e| e.event == "certificate").count(), 1);
 }
 
 #[test]

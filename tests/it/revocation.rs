@@ -108,6 +108,26 @@ fn row_071_a_revoked_certificate_is_on_the_list_and_renews_nothing() {
 }
 
 #[test]
+fn row_063_071_five_renewals_then_revoked_and_renewed_no_more() {
+    let instance = instance();
+    let server = instance.server().unwrap();
+    let (mut device, mut certificate) = enrolled(&instance, &server, "long life");
+    for _ in 0..5 {
+        let (new, draft) = renewal(&server, &device, "long life");
+        certificate = server.send(&device, &draft).unwrap().certificate().unwrap().clone();
+        instance.verify(&certificate).unwrap();
+        device = Device::issued(new.key, certificate.clone());
+    }
+    let number = serial(&certificate);
+    instance.ask(&["cert", "revoke", &number, "--reason", "keyCompromise", "--yes"]).unwrap();
+    let list = published(&instance, &server, &number);
+    assert!(list.contains("Key Compromise"), "{list}");
+    let (_, draft) = renewal(&server, &device, "long life");
+    let text = refused(&server, &device, &draft, BAD_REQUEST).unwrap();
+    assert!(text.contains("revoked"), "{text}");
+}
+
+#[test]
 fn t56_the_lists_number_grows_across_restarts() {
     let mut instance = Instance::create(&Options::default()).unwrap();
     let number = |instance: &Instance, command: &str| {
