@@ -14,5 +14,10 @@ fuzz_target!(|data: &[u8]| {
     let Ok(der) = ber::to_der(data, 64 * 1024) else { panic!("read, and not BER") };
     let mut theirs = CmsContentInfo::from_der(&der).expect("OpenSSL reads what we read");
     let flags = CMSOptions::NO_SIGNER_CERT_VERIFY | CMSOptions::BINARY;
-    theirs.verify(None, None, None, None, flags).expect("OpenSSL verifies what we verify");
+    match theirs.verify(None, None, None, None, flags) {
+        // The list of digests before the content is for readers in one pass (RFC 5652 section 5.1): it is
+        // not looked at here, and OpenSSL stops at one that it does not know.
+        Err(e) if e.to_string().contains("unknown digest algorithm") => {}
+        other => other.expect("OpenSSL verifies what we verify"),
+    }
 });
