@@ -37,7 +37,28 @@ fn as_text(status: &Status) -> String {
             token.errors
         ));
     }
+    for end in &status.certificates {
+        let (ca, what) = (escaped(&end.ca, 64), escaped(&end.what, 32));
+        text.push_str(&format!("ends:    {what} of {ca}: {}\n", time(end.not_after)));
+    }
+    for crl in &status.crls {
+        text.push_str(&format!(
+            "CRL:     {} {}: {} entries, of {}, good until {}\n",
+            escaped(&crl.ca, 64),
+            crl.number,
+            crl.entries,
+            time(crl.this_update),
+            time(crl.next_update)
+        ));
+    }
+    for warning in &status.warnings {
+        text.push_str(&format!("warning: {}\n", escaped(warning, 300)));
+    }
     text
+}
+
+fn time(millis: u64) -> Timestamp {
+    Timestamp::from_unix_millis(millis)
 }
 
 fn as_json(status: &Status) -> serde_json::Value {
@@ -57,5 +78,18 @@ fn as_json(status: &Status) -> serde_json::Value {
         "queued": status.queued,
         "ledger_sequence": status.ledger_sequence,
         "tokens": tokens.collect::<Vec<_>>(),
+        "certificates": status.certificates.iter().map(|end| serde_json::json!({
+            "ca": end.ca,
+            "what": end.what,
+            "not_after": time(end.not_after).to_string(),
+        })).collect::<Vec<_>>(),
+        "crls": status.crls.iter().map(|crl| serde_json::json!({
+            "ca": crl.ca,
+            "number": crl.number,
+            "entries": crl.entries,
+            "this_update": time(crl.this_update).to_string(),
+            "next_update": time(crl.next_update).to_string(),
+        })).collect::<Vec<_>>(),
+        "warnings": status.warnings,
     })
 }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use super::instance::Instance;
 use super::officer::{self, Word};
 use super::roles::{self, RoleMap};
-use super::{challenges, observe, revoke, search, waiting};
+use super::{challenges, observe, revoke, search, status, waiting};
 use crate::clock::Timestamp;
 use crate::ledger::{Actor, Entry, Event, Origin, Sequence, TransactionState, Verdict};
 use crate::pki::SerialNumber;
 use crate::revocation::Reason;
 use crate::telemetry::event;
 use crate::wire::Peer;
-use crate::wire::admin::{self, Request, Response, Status, Transaction};
+use crate::wire::admin::{self, Request, Response, Transaction};
 
 /// The most entries in one answer.
 const MOST_ENTRIES: usize = 100;
@@ -38,7 +38,7 @@ pub(super) async fn allowed(
 /// Answers one request of an operator's command.
 async fn answer(instance: &Arc<Instance>, peer: Peer, request: Request) -> Response {
     let answer = match request {
-        Request::Status => Ok(Response::Status(status(instance))),
+        Request::Status => Ok(Response::Status(status::status(instance))),
         Request::RequestShow { endpoint, transaction } => {
             transactions(instance, endpoint.as_deref(), transaction.as_bytes())
         }
@@ -88,18 +88,6 @@ async fn answer(instance: &Arc<Instance>, peer: Peer, request: Request) -> Respo
         Request::CrlShow { ca } => Ok(revoke::lists(instance, ca.as_deref(), false).await),
     };
     answer.unwrap_or_else(Response::Refused)
-}
-
-fn status(instance: &Instance) -> Status {
-    let head = instance.ledger().head();
-    Status {
-        version: env!("CARGO_PKG_VERSION").into(),
-        started: instance.started.unix_millis(),
-        queued: u32::try_from(instance.pipeline.queue.waiting()).unwrap_or(u32::MAX),
-        ledger_sequence: head.size().checked_sub(1),
-        maintenance: head.poisoned.map(|e| e.to_string()),
-        tokens: instance.tokens.status(),
-    }
 }
 
 fn transactions(

@@ -62,6 +62,8 @@ pub(super) struct Instance {
     pub(super) pipeline: Pipeline,
     pub(super) tokens: Tokens,
     pub(super) started: Timestamp,
+    /// Whether this is a laboratory.
+    pub(super) lab: bool,
 }
 
 impl Instance {
@@ -131,6 +133,7 @@ impl Instance {
             pipeline,
             tokens,
             started,
+            lab: config.lab,
         };
         instance.publish_due().await;
         Ok(Arc::new(instance))

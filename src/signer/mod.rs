@@ -31,6 +31,7 @@ mod roles;
 mod rollover;
 mod run;
 mod search;
+mod status;
 mod tokens;
 mod waiting;
 

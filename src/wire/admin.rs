@@ -200,6 +200,38 @@ pub struct Status {
     pub maintenance: Option<String>,
     /// The tokens.
     pub tokens: Vec<Token>,
+    /// When the certificates of the CAs and their RAs end.
+    pub certificates: Vec<CertificateEnd>,
+    /// The newest CRLs.
+    pub crls: Vec<CrlState>,
+    /// What somebody should know or do, a line each.
+    pub warnings: Vec<String>,
+}
+
+/// The end of a certificate of our own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateEnd {
+    /// The CA's name in the configuration.
+    pub ca: String,
+    /// `CA`, `RA decryption`, `RA signing`.
+    pub what: String,
+    /// Milliseconds since 1970.
+    pub not_after: u64,
+}
+
+/// A published list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CrlState {
+    /// The CA's name in the configuration.
+    pub ca: String,
+    /// The list's number.
+    pub number: u64,
+    /// When it was made, in milliseconds since 1970.
+    pub this_update: u64,
+    /// When it ends, in milliseconds since 1970.
+    pub next_update: u64,
+    /// How many certificates are on it.
+    pub entries: u64,
 }
 
 /// A token that the signer uses.
@@ -301,7 +333,7 @@ impl Exchange for Request {
     type Answer = Response;
     const TAG: u8 = 2;
     const NAME: &'static str = "admin";
-    const VERSION: u16 = 5;
+    const VERSION: u16 = 6;
     const MAX_MESSAGE: usize = 4 << 20;
     /// It may hold several CRLs.
     const MAX_ANSWER: usize = 32 << 20;

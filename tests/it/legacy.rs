@@ -20,6 +20,11 @@ fn row_021_049_107_triple_des_and_sha_1_where_the_endpoint_allows_them() {
     for keyword in ["DES3", "SHA-1"] {
         assert!(server.capabilities.iter().any(|c| c == keyword), "{:?}", server.capabilities);
     }
+    let status = instance.ask(&["status"]).unwrap();
+    assert!(status.contains("device accepts triple DES; SHA-1"), "{status}");
+    for line in ["ends:    CA of issuing", "CRL:     issuing 1", "warning: lab = true"] {
+        assert!(status.contains(line), "{line} in:\n{status}");
+    }
     let (device, mut draft) = good(&instance, &server, "old");
     draft.envelope.as_mut().unwrap().cipher = Cipher::DesEde3;
     draft.message.digest = Digest::Sha1;
