@@ -2,8 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends by panicking")]
 
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
 
 fn tool() -> Command {
     Command::new(env!("CARGO_BIN_EXE_softhsm-test"))
@@ -80,4 +84,49 @@ fn an_instance_for_one_command() {
     assert!(!Path::new(folder).exists(), "{folder} is left behind");
     let status = tool().args(["run", "--", "sh", "-c", "exit 7"]).output().unwrap().status;
     assert_eq!(status.code(), Some(7));
+}
+
+#[test]
+fn a_signal_removes_the_instance_too() {
+    for (signal, status) in [(Signal::TERM, 143), (Signal::INT, 130), (Signal::HUP, 129)] {
+        let scratch = tempfile::tempdir().unwrap();
+        let said = scratch.path().join("config");
+        let script = "printf '%s' \"$CHANCERY_CONFIG\" >\"$SAID.new\"; mv \"$SAID.new\" \"$SAID\"; \
+                      exec sleep 300";
+        let mut child = tool()
+            .args(["run", "--", "sh", "-c", script])
+            .env("SAID", &said)
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let began = Instant::now();
+        while !said.exists() {
+            assert!(began.elapsed() < Duration::from_secs(120), "the command never ran");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let config = std::fs::read_to_string(&said).unwrap();
+        // The whole group, as Ctrl-C at a terminal does.
+        let id = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+        kill_process_group(id, signal).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(status), "{signal:?}");
+        let folder = Path::new(&config).parent().unwrap();
+        assert!(!folder.exists(), "{signal:?}: {} is left behind", folder.display());
+        let running = Command::new("pgrep").args(["-f", &config]).output().unwrap().stdout;
+        assert!(running.is_empty(), "{signal:?}: {}", String::from_utf8_lossy(&running));
+    }
+}
+
+#[test]
+fn a_shell_reads_the_environment_of_a_folder_with_a_space() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path().join("a b's token");
+    let environment = tool().args(["new", "--dir"]).arg(&folder).output().unwrap();
+    let file = scratch.path().join("token.env");
+    std::fs::write(&file, text(&environment)).unwrap();
+    let script = format!(
+        "set -eu; . {}; test -r \"$SOFTHSM2_CONF\"; test -r \"$PKCS11_PIN_FILE\"; test -r \"$PKCS11_MODULE\"",
+        file.display()
+    );
+    text(&Command::new("sh").args(["-c", &script]).env_remove("SOFTHSM2_CONF").output().unwrap());
 }

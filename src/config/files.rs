@@ -4,6 +4,7 @@ use std::fs::Metadata;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
+use super::certificates;
 use super::model::Config;
 use super::reader::Reader;
 use super::token::VendorProfile;
@@ -56,6 +57,7 @@ pub(super) fn check(config: &Config, role: Role, reader: &mut Reader<'_>) {
         check_file(&format!("{key}.ra_decryption.certificate"), decryption, reader);
         check_file(&format!("{key}.ra_signing.certificate"), &ca.ra_signing.certificate, reader);
     }
+    certificates::check(config, reader);
 }
 
 /// Whether users beyond owner and group may write.
@@ -226,8 +228,8 @@ pin_file = "pin"
 [ca.issuing]
 certificate = "ca.pem"
 key = { token = "main", label = "ca" }
-ra_decryption = { certificate = "ca.pem", key = { token = "main", label = "d" } }
-ra_signing = { certificate = "ca.pem", key = { token = "main", label = "s" } }
+ra_decryption = { certificate = "decryption.pem", key = { token = "main", label = "d" } }
+ra_signing = { certificate = "signing.pem", key = { token = "main", label = "s" } }
 [profile.device]
 [endpoint.device]
 path = "/scep"
@@ -241,7 +243,9 @@ profile = "device"
 
     /// A folder with everything that the configuration names, and the configuration's path.
     fn complete(folder: &Path) -> PathBuf {
-        for (name, content) in [("pin", "1234\n"), ("ca.pem", "x"), ("chancery.toml", TEXT)] {
+        let mut files = Vec::from(certificates::tests::authority());
+        files.extend([("pin", b"1234\n".to_vec()), ("chancery.toml", TEXT.into())]);
+        for (name, content) in files {
             fs::write(folder.join(name), content).unwrap();
             mode(&folder.join(name), 0o600);
         }
@@ -263,7 +267,9 @@ profile = "device"
 
         mode(&at("pin"), 0o640);
         mode(&at("state"), 0o755);
-        mode(&at("ca.pem"), 0o666);
+        for file in ["ca.pem", "decryption.pem", "signing.pem"] {
+            mode(&at(file), 0o666);
+        }
         let found = errors(&config, Role::Signer);
         let keys: Vec<&str> = found.iter().map(|e| e.key.as_str()).collect();
         let certificates = [
@@ -282,6 +288,39 @@ profile = "device"
         let found = errors(&config, Role::Signer);
         assert!(found[0].remedy.contains("install -d -m 0700"), "{}", found[0]);
         assert!(found[1].problem.contains("cannot be read"), "{}", found[1]);
+    }
+
+    #[test]
+    fn certificates_are_what_they_are_named_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = complete(folder.path());
+        let wrong = |replace: &str, by: &str, key: &str, problem: &str| {
+            fs::write(&config, TEXT.replace(replace, by)).unwrap();
+            let found = errors(&config, Role::Both);
+            assert_eq!(found.len(), 1, "{found:#?}");
+            assert!(found[0].key == key && found[0].line > 1, "{}", found[0]);
+            assert!(found[0].problem.contains(problem), "{}", found[0]);
+        };
+        let ca = "certificate = \"ca.pem\"";
+        let here = "ca.issuing.certificate";
+        wrong(ca, "certificate = \"pin\"", here, "holds no certificate");
+        wrong(ca, "certificate = \"signing.pem\"", here, "is not a CA's");
+        let decryption = "ca.issuing.ra_decryption.certificate";
+        wrong("decryption.pem", "signing.pem", decryption, "lacks keyEncipherment");
+        let [_, (_, stranger), _] = certificates::tests::authority();
+        fs::write(folder.path().join("other.pem"), stranger).unwrap();
+        wrong("decryption.pem", "other.pem", decryption, "did not issue it");
+        wrong("softhsm2", "softhsm3", "token.main.profile", "is not known");
+    }
+
+    #[test]
+    fn errors_of_what_is_not_in_the_file_do_not_hide_a_misspelt_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = complete(folder.path());
+        fs::write(&config, TEXT.replace("[signer]", "[singer]")).unwrap();
+        let found = errors(&config, Role::Both);
+        assert_eq!(found.len(), 1, "{found:#?}");
+        assert!(found[0].key == "singer" && found[0].remedy.contains("signer"), "{}", found[0]);
     }
 
     #[test]
@@ -324,7 +363,9 @@ profile = "device"
         mode(&config, 0o602);
         assert!(load(&config).unwrap_err()[0].remedy.contains("chmod o-w"));
         assert!(load(&folder.path().join("none.toml")).unwrap_err()[0].remedy.contains("--config"));
-        assert!(load(folder.path()).is_err());
+        let error = load(folder.path()).unwrap_err().remove(0);
+        assert!(error.problem.contains("not a file"), "{error}");
+        assert!(!error.remedy.contains("chmod"), "{error}");
         fs::write(&config, b"version = 1\n# \xff").unwrap();
         mode(&config, 0o600);
         assert_eq!(load(&config).unwrap_err()[0].line, 2);

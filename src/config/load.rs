@@ -62,7 +62,13 @@ fn read_document(
     if let Some(config) = config {
         cross::check(&config, &mut reader);
         if let Some(role) = role {
+            let before = reader.mark();
             files::check(&config, role, &mut reader);
+            // A misspelt key leaves a default in force that nobody means: what is wrong with that would
+            // hide the misspelling.
+            if before > 0 {
+                reader.keep_written(before);
+            }
         }
         if !reader.failed() {
             return Ok(config);
@@ -117,6 +123,12 @@ fn read(path: &Path) -> Result<String, ConfigError> {
     };
     let file = std::fs::File::open(path).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(fail(
+            "this is not a file".to_owned(),
+            "name the configuration's file, mostly chancery.toml in that folder",
+        ));
+    }
     if files::writable_by_everybody(&metadata) {
         return Err(fail(
             "every user of this host may change the configuration".to_owned(),

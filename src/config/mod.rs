@@ -5,6 +5,7 @@
 //! the defaults and the text of `chancery config explain`.
 
 mod ca;
+mod certificates;
 mod cross;
 mod duration;
 mod effective;

@@ -70,6 +70,19 @@ impl<'a> Reader<'a> {
         !self.errors.is_empty()
     }
 
+    /// How many errors there are so far.
+    pub(super) fn mark(&self) -> usize {
+        self.errors.len()
+    }
+
+    /// Forgets the errors after the first `before` ones that are about keys which the file does not have.
+    pub(super) fn keep_written(&mut self, before: usize) {
+        let later = self.errors.split_off(before);
+        let written = later.into_iter().filter(|e| self.places.contains_key(&e.key));
+        let written: Vec<ConfigError> = written.collect();
+        self.errors.extend(written);
+    }
+
     /// What was wrong, by line.
     pub(super) fn into_errors(mut self) -> Vec<ConfigError> {
         self.errors.sort_by_key(|e| (e.line, e.column));

@@ -491,3 +491,14 @@ fn rubbish_never_panics() {
         }
     }
 }
+
+#[test]
+fn the_built_in_profiles_are_the_files_of_their_folder() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("pkcs11-profiles");
+    let files = std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().path());
+    let toml = files.filter(|p| p.extension().is_some_and(|e| e == "toml"));
+    let mut names: Vec<String> =
+        toml.map(|p| p.file_stem().unwrap().to_string_lossy().into_owned()).collect();
+    names.sort();
+    assert_eq!(names, super::token::BUILT_IN_PROFILES);
+}

@@ -60,16 +60,23 @@ pub enum VendorProfile {
     Path(PathBuf),
 }
 
+/// The profiles that come with the program: the files of `pkcs11-profiles/`.
+pub(super) const BUILT_IN_PROFILES: &[&str] = &["softhsm2"];
+
 impl Setting for VendorProfile {
     const KIND: &'static str = "the name of a built-in profile, or the path of one's file";
 
     fn read(value: &Spanned<DeValue<'_>>, key: &str, reader: &mut Reader<'_>) -> Option<Self> {
         let text = reader.text(value, key, Self::KIND)?;
         let is_path = text.contains('/') || text.ends_with(".toml");
-        Some(match is_path {
-            true => Self::Path(reader.folder().join(text)),
-            false => Self::Name(text.to_owned()),
-        })
+        if is_path {
+            return Some(Self::Path(reader.folder().join(text)));
+        }
+        let known = BUILT_IN_PROFILES.contains(&text);
+        if !known {
+            reader.unknown_word(key, text, BUILT_IN_PROFILES);
+        }
+        known.then(|| Self::Name(text.to_owned()))
     }
 }
 

@@ -126,6 +126,30 @@ impl Issuer {
     pub const fn not_after(&self) -> Timestamp {
         self.not_after
     }
+
+    /// Whether `certificate` can be the RA's for `usage`, which is called `usage_name`; the error says
+    /// why not. RFC 8894 section 2.1.2: clients choose the RA's certificates by their key usage, and
+    /// stop without a word where they do not fit. Dates are not looked at.
+    pub fn check_ra(
+        &self,
+        certificate: &Certificate,
+        usage: KeyUsage,
+        usage_name: &str,
+    ) -> Result<(), String> {
+        if !certificate.public_key().kind().is_rsa() {
+            return Err("its key is not RSA, which SCEP's key transport and replies need".into());
+        }
+        match certificate.key_usage().map(KeyUsage::from_bits) {
+            Some(found) if found.contains(usage) => {}
+            _ => return Err(format!("its keyUsage lacks {usage_name}; issue it again")),
+        }
+        certificate.verify_signature(self.certificate.public_key()).map_err(|e| {
+            let ca = name::display(self.certificate.subject());
+            format!(
+                "the CA «{ca}» did not issue it ({e}); clients accept only an RA of the CA itself"
+            )
+        })
+    }
 }
 
 /// Whether `certificate` may issue with `below` CAs between it and the devices.

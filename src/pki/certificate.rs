@@ -118,6 +118,13 @@ impl Certificate {
         })
     }
 
+    /// Reads a file's content: the first certificate of a PEM text, or one in DER.
+    pub fn from_file(content: &[u8]) -> Result<Self, CertificateError> {
+        let is_pem =
+            content.starts_with(b"-----") || content.windows(11).any(|w| w == b"-----BEGIN ");
+        if is_pem { Self::from_pem(content) } else { Self::from_der(content) }
+    }
+
     /// Reads the first certificate of a PEM text.
     pub fn from_pem(pem: &[u8]) -> Result<Self, CertificateError> {
         let all = Self::all_from_pem(pem)?;

@@ -60,7 +60,7 @@ impl Authority {
                 place: format!("[ca.{name}.{what}]"),
                 cause,
             };
-            check_ra(&certificate, &issuer, usage, usage_name).map_err(unfit)?;
+            issuer.check_ra(&certificate, usage, usage_name).map_err(unfit)?;
             Ok::<_, SignerError>(certificate)
         };
         let decryption = &settings.ra_decryption;
@@ -151,9 +151,7 @@ impl Authority {
 pub fn load_certificate(path: &Path) -> Result<Certificate, SignerError> {
     let unreadable = |cause: String| SignerError::CertificateFile { path: path.into(), cause };
     let bytes = std::fs::read(path).map_err(|e| unreadable(e.to_string()))?;
-    let is_pem = bytes.starts_with(b"-----") || bytes.windows(11).any(|w| w == b"-----BEGIN ");
-    let read = if is_pem { Certificate::from_pem(&bytes) } else { Certificate::from_der(&bytes) };
-    read.map_err(SignerError::file(path))
+    Certificate::from_file(&bytes).map_err(SignerError::file(path))
 }
 
 fn reference(place: &config::KeyPlace, purpose: KeyPurpose, key: &PublicKey) -> KeyReference {
@@ -181,27 +179,6 @@ fn in_validity(certificate: &Certificate, now: Timestamp) -> Result<(), String> 
         log::warn!(event = event::CONFIGURATION, days; "«{subject}» ends on {to}; renew it in time");
     }
     Ok(())
-}
-
-/// RFC 8894 section 2.1.2: clients choose the RA's certificates by their key usage, and stop
-/// without a word where they do not fit.
-fn check_ra(
-    certificate: &Certificate,
-    issuer: &Issuer,
-    usage: KeyUsage,
-    usage_name: &str,
-) -> Result<(), String> {
-    if !certificate.public_key().kind().is_rsa() {
-        return Err("its key is not RSA, which SCEP's key transport and replies need".into());
-    }
-    match certificate.key_usage().map(KeyUsage::from_bits) {
-        Some(found) if found.contains(usage) => {}
-        _ => return Err(format!("its keyUsage lacks {usage_name}; issue it again")),
-    }
-    certificate.verify_signature(issuer.certificate().public_key()).map_err(|e| {
-        let ca = name::display(issuer.certificate().subject());
-        format!("the CA «{ca}» did not issue it ({e}); clients accept only an RA of the CA itself")
-    })
 }
 
 /// One key, one purpose (I4), over all CAs of the instance.

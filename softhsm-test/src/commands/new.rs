@@ -25,9 +25,18 @@ impl New {
         };
         token.initialise()?;
         for (name, value) in token.environment()? {
-            println!("{name}={value}");
+            println!("{name}={}", quoted(&value));
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// A value as a shell takes it: in quotes where it has more than plain characters.
+fn quoted(value: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:,@%".contains(c);
+    match value.chars().all(plain) {
+        true => value.to_owned(),
+        false => format!("'{}'", value.replace('\'', "'\\''")),
     }
 }
 

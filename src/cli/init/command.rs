@@ -136,7 +136,9 @@ fn make(arguments: &Arguments, staging: &Staging) -> Result<Made, Failure> {
     hsm.shutdown();
     drop(hsm);
 
-    secrets::key(&layout.secrets().join("implicit-rejection.key"), &SystemRandom)?;
+    for file in ["implicit-rejection.key", "request-seal.key"] {
+        secrets::key(&layout.secrets().join(file), &SystemRandom)?;
+    }
     let key = secrets::key(&layout.secrets().join("challenge-mac.key"), &SystemRandom)?;
     let mac = ChallengeKey::new(key)
         .and_then(|key| key.mac(text::ENDPOINT, &challenge))

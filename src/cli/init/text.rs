@@ -49,7 +49,7 @@ environment = {{ SOFTHSM2_CONF = {conf} }}
 validity = "365d"
 key_usage = ["digitalSignature", "keyEncipherment"]
 extended_key_usage = ["clientAuth"]
-key_types = ["rsa-2048", "rsa-3072", "rsa-4096", "p-256", "p-384"]
+key_types = ["rsa-2048", "rsa-3072", "rsa-4096"]
 subject = {{ required = ["CN"] }}
 # The alternative names that devices may ask for; by default none.
 san = {{ allowed = ["dns", "email", "ip", "uri"] }}
