@@ -7,6 +7,10 @@ SHELL := /bin/bash
 CARGOFLAGS ?=
 TESTS ?=
 PART ?=
+ARGS ?=
+SMOKE ?=
+# What the tests issue; `make pkilint` looks at it.
+OBJECTS := $(abspath $(or $(CARGO_TARGET_DIR),target))/objects
 
 .PHONY: help
 help: ## List the targets
@@ -31,7 +35,26 @@ demo: ## A CA in SoftHSM, a device enrolled by strongSwan; Ctrl-C ends it
 test: ## Run all tests (TESTS=name runs those with the name)
 	@scripts/deps build demo test
 	cargo build --workspace $(CARGOFLAGS)
-	cargo test --workspace $(CARGOFLAGS) -- $(TESTS)
+	@$(MAKE) --no-print-directory kryoptic
+	rm -rf $(OBJECTS)
+	CHANCERY_TEST_OBJECTS=$(OBJECTS) cargo test --workspace $(CARGOFLAGS) -- $(TESTS)
+
+.PHONY: crash
+crash: ## Kill the service ROUNDS times (20): nothing acknowledged is lost, nothing signed is unnamed; SEED plays it again
+	@scripts/deps build demo test
+	cargo build --workspace $(CARGOFLAGS)
+	ROUNDS=$${ROUNDS:-20} cargo test --test it $(CARGOFLAGS) -- --nocapture crash::
+
+.PHONY: controls
+controls: ## Take each safeguard away: every test that is about one must fail, and for that reason
+	@scripts/deps build demo test
+	cargo build --workspace $(CARGOFLAGS)
+	@CARGOFLAGS="$(CARGOFLAGS)" scripts/controls
+
+.PHONY: kryoptic
+kryoptic: ## Build Kryoptic, the second PKCS#11 module of the tests (its first build takes minutes)
+	@scripts/deps build test
+	cargo build --manifest-path tests/kryoptic/Cargo.toml --target-dir target/kryoptic $(CARGOFLAGS)
 
 .PHONY: check
 check: ## The quick loop: formatting, lints, unit tests and documentation, without a warning
@@ -46,6 +69,11 @@ conformance: ## A verdict for each row of docs/scep.md against the running binar
 	@scripts/deps build demo test
 	cargo build --workspace $(CARGOFLAGS)
 	@CARGOFLAGS="$(CARGOFLAGS)" scripts/conformance
+
+.PHONY: pkilint
+pkilint: ## Hold every certificate and CRL that `make test` left against pkilint's rules of RFC 5280
+	@scripts/deps lint
+	@scripts/pkilint
 
 .PHONY: audit
 audit: ## Licences, sources, bans and advisories of the dependencies
@@ -68,8 +96,14 @@ rehearse: ## Rehearse every ceremony of examples/ceremonies on SoftHSM and verif
 	cargo build $(CARGOFLAGS)
 	@scripts/rehearse
 
+.PHONY: powercut
+powercut: ## Cut the power of a running instance's disk ROUNDS times (20), on ext4 and xfs, and let it fail (root)
+	@scripts/deps build demo test storage
+	cargo build --workspace $(CARGOFLAGS)
+	@CARGOFLAGS="$(CARGOFLAGS)" ROUNDS=$${ROUNDS:-20} scripts/powercut
+
 .PHONY: bench
-bench: ## Measure the appliance against its limits (PART=raw, enrol, peer, growth or overload); target/bench/report.md
+bench: ## Measure the appliance against its limits (PART=raw, enrol, peer, ledger, growth or overload); target/bench/report.md
 	@scripts/deps build demo test bench
 	cargo bench --bench speed $(CARGOFLAGS) -- $(PART)
 
@@ -77,6 +111,11 @@ bench: ## Measure the appliance against its limits (PART=raw, enrol, peer, growt
 bench-smoke: ## A minute of the same in the development build; fails on errors alone
 	@scripts/deps build demo test
 	cargo bench --profile dev --bench speed $(CARGOFLAGS) -- --smoke
+
+.PHONY: timing
+timing: ## Does the time of an answer tell what was wrong with an envelope? SMOKE=1 takes a minute and finds only gross differences
+	@scripts/deps build demo test bench
+	cargo bench --bench speed --features controls $(if $(SMOKE),--profile dev) $(CARGOFLAGS) -- timing $(if $(SMOKE),--smoke)
 
 .PHONY: units
 units: ## Check systemd's units: without a fault, and exposed no more than their limits
@@ -89,10 +128,23 @@ deb: ## Build the Debian package into target/package; lintian has nothing to say
 	@scripts/deb
 	@lintian --fail-on error,warning target/package/chancery_*.deb
 
+.PHONY: rpm
+rpm: ## Build the rpm into target/package, on Debian; rpmlint has nothing to say about it
+	@scripts/deps build package
+	@scripts/rpm
+	@rpmlint --strict --rpmlintrc packaging/rpm/rpmlintrc target/package/chancery-*.rpm
+
+.PHONY: reproducible
+reproducible: ## Pack twice in two folders and compare; ARGS=--compile compiles twice, too (minutes)
+	@scripts/deps build package
+	@scripts/reproducible $(ARGS)
+
 .PHONY: install-test
-install-test: deb ## Take the package through its life in a booted Debian container (root, systemd-nspawn)
-	@scripts/deps nspawn
+install-test: ## Take the packages through their life in booted Debian containers (root, systemd-nspawn)
+	@scripts/deps build package nspawn demo
+	cargo build -p softhsm-test $(CARGOFLAGS)
 	@scripts/install-test
+
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for SECONDS_EACH seconds (60)
 	@scripts/deps build

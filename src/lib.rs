@@ -5,7 +5,7 @@
 //! the `use` lines against that drawing. From the top: [`cli`]; the roles [`frontend`], [`signer`] and
 //! [`ceremony`]; the adapters [`hsm`], [`store`], [`http`], [`wire`], [`telemetry`] and [`config`];
 //! the domain [`ra`], [`issuance`], [`ledger`], [`signing`] and [`revocation`]; what is pure: [`scep`],
-//! [`cms`], [`pki`], [`clock`], [`random`] and [`secret`].
+//! [`cms`], [`pki`], [`clock`], [`random`] and [`secret`]; under all of it [`control`].
 
 #![forbid(unsafe_code)]
 
@@ -33,5 +33,6 @@ pub mod pki;
 pub mod scep;
 
 pub mod clock;
+pub mod control;
 pub mod random;
 pub mod secret;

@@ -2,6 +2,7 @@
 //! every odd or hostile device: for Chancery's own tests and for any team's CI.
 
 pub mod authority;
+pub mod ceremony;
 pub mod client;
 mod error;
 pub mod instance;

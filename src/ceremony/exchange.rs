@@ -255,19 +255,19 @@ fn malformed(e: impl std::fmt::Display) -> ExchangeError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ceremony::run::soft_bench::{public_half, sign_with, throw_away};
+    use crate::ceremony::run::throw_away::ThrowAway;
     use crate::pki::KeyKind;
 
     fn message(kind: Kind, answers: Option<&Verified>) -> Vec<u8> {
-        let key = throw_away(KeyKind::P256).unwrap();
-        let public = public_half(&key).unwrap();
+        let key = ThrowAway::new(KeyKind::P256).unwrap();
+        let public = key.public().unwrap();
         let nonce = answers.map_or_else(|| "ab".repeat(32), |v| v.payload.nonce.clone());
         let items = vec![Item::new("i1.csr", "csr", b"request")];
         let mut payload = Payload::new(kind, nonce, "00".repeat(32), items);
         (payload.created, payload.expires) = (1_000, 9_000);
         payload.request_sha256 = answers.map(|v| v.sha256.clone());
         let tbs = payload.to_be_signed().unwrap();
-        let signature = sign_with(&key, KeyKind::P256.default_signature(), &tbs).unwrap();
+        let signature = key.sign(KeyKind::P256.default_signature(), &tbs).unwrap();
         payload.message(&public, &signature).unwrap()
     }
 

@@ -164,13 +164,18 @@ fn details(action: &Action) -> String {
             format!("Token {}: it must be empty; its PINs are made or typed now.", s.token)
         }
         Action::TokenClose(s) => format!("Token {}: inventory, then logged out.", s.token),
-        Action::KeyGenerate(s) => format!(
-            "On token {}, label «{}», {}, for {} alone. Read back: sensitive, never extractable, made in the token. Self-test.",
-            s.token,
-            s.label,
-            s.algorithm.name(),
-            s.purpose.name()
-        ),
+        Action::KeyGenerate(s) => {
+            let attested = s.attestation.as_ref().map_or_else(String::new, |file| {
+                format!(" The vendor's tool writes the key's attestation to {}.", file.display())
+            });
+            format!(
+                "On token {}, label «{}», {}, for {} alone. Read back: sensitive, never extractable, made in the token. Self-test.{attested}",
+                s.token,
+                s.label,
+                s.algorithm.name(),
+                s.purpose.name()
+            )
+        }
         Action::CertSelfSigned(s) => {
             format!("Subject {}; profile {}; file {}.", s.subject, s.profile, s.out)
         }

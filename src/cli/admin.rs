@@ -1,5 +1,8 @@
 //! One question to the signer's admin socket.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
 use super::command::Common;
 use super::exit::Exit;
 use super::failure::Failure;
@@ -8,23 +11,47 @@ use crate::wire::{CallError, Client, ClientLimits, ConnectError};
 
 /// Asks the signer of the configuration and waits for its answer.
 pub fn ask(common: &Common, request: Request) -> Result<Response, Failure> {
-    let socket = common.load()?.signer.admin_socket;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|e| failed(Exit::Failed, &e, "try again"))?;
-    let answer = runtime.block_on(async {
-        let client = Client::connect(socket, ClientLimits::default()).await?;
-        client.call(request).await
-    });
-    match answer.map_err(|e| call_failed(&e))? {
-        Response::Refused(why) => {
-            Err(failed(Exit::Failed, &why, "do what the cause says, then try again"))
+    Session::open(common, ClientLimits::default().call)?.ask(request)
+}
+
+/// A connection to the signer's admin socket, for several questions.
+pub struct Session {
+    runtime: tokio::runtime::Runtime,
+    client: Client<Request>,
+}
+
+impl Session {
+    /// Connects to the signer of the configuration; each of its answers may take `patience`.
+    pub fn open(common: &Common, patience: Duration) -> Result<Self, Failure> {
+        Self::at(common.load()?.signer.admin_socket, patience)
+    }
+
+    /// Connects to the signer at `socket`.
+    pub fn at(socket: PathBuf, patience: Duration) -> Result<Self, Failure> {
+        // With a thread of its own, so that the connection is kept while the caller writes files.
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.map_err(|e| failed(Exit::Failed, &e, "try again"))?;
+        let limits = ClientLimits { call: patience, ..ClientLimits::default() };
+        let client = runtime.block_on(Client::connect(socket, limits));
+        let client = client.map_err(|e| call_failed(&e.into()))?;
+        Ok(Self { runtime, client })
+    }
+
+    /// Asks and waits for the answer.
+    pub fn ask(&self, request: Request) -> Result<Response, Failure> {
+        let answer = self.runtime.block_on(self.client.call(request));
+        match answer.map_err(|e| call_failed(&e))? {
+            Response::Refused(why) => {
+                Err(failed(Exit::Failed, &why, "do what the cause says, then try again"))
+            }
+            Response::NotAllowed(why) => Err(failed(
+                Exit::NotAuthorised,
+                &why,
+                "ask somebody whose roles include it; `chancery role show` says who that is",
+            )),
+            answer => Ok(answer),
         }
-        Response::NotAllowed(why) => Err(failed(
-            Exit::NotAuthorised,
-            &why,
-            "ask somebody whose roles include it; `chancery role show` says who that is",
-        )),
-        answer => Ok(answer),
     }
 }
 

@@ -8,8 +8,9 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::{
-    ca, ceremony, cert, challenge, config, credential, crl, exchange, frontend, generate, import,
-    init, ledger, metrics, output, request, role, roles, serve, signer, status, trace,
+    backup, ca, ceremony, cert, challenge, config, credential, crl, doctor, exchange, frontend,
+    generate, hsm, import, init, ledger, maintenance, metrics, output, reload, request, role,
+    roles, serve, signer, status, trace,
 };
 use crate::config::{Config, LogLevel};
 
@@ -75,8 +76,15 @@ enum Command {
     Config(config::Command),
     /// Show how the signer is
     Status,
+    /// Have the configuration read again without a restart; one with errors changes nothing
+    Reload(reload::Arguments),
+    /// Look for what is wrong: configuration, certificates, HSM, clock, endpoints; show thumbprints
+    Doctor(doctor::Arguments),
     /// Print the signer's metrics in Prometheus' text format
     Metrics,
+    /// Show how the HSMs do, test their keys, look at PKCS#11 modules
+    #[command(subcommand)]
+    Hsm(hsm::Command),
     /// Show who may do what
     #[command(subcommand)]
     Role(roles::Command),
@@ -97,6 +105,12 @@ enum Command {
     /// Show what was done
     #[command(subcommand)]
     Ledger(ledger::Command),
+    /// Let the signer issue nothing for a while
+    #[command(subcommand)]
+    Maintenance(maintenance::Command),
+    /// Back up the ledger and restore it
+    #[command(subcommand)]
+    Backup(Box<backup::Command>),
     /// Make challenge passwords: an endpoint's own, and one-time ones
     #[command(subcommand)]
     Challenge(challenge::Command),
@@ -147,7 +161,10 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Frontend(arguments) => frontend::run(&arguments, common),
         Command::Config(command) => config::run(command, common),
         Command::Status => status::run(common),
+        Command::Reload(arguments) => reload::run(&arguments, common),
+        Command::Doctor(arguments) => doctor::run(&arguments, common),
         Command::Metrics => metrics::run(common),
+        Command::Hsm(command) => hsm::run(&command, common),
         Command::Role(command) => roles::run(&command, common),
         Command::Ca(command) => ca::run(&command, common),
         Command::Trace(arguments) => trace::run(arguments, common),
@@ -155,6 +172,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Cert(command) => cert::run(*command, common),
         Command::Crl(command) => crl::run(command, common),
         Command::Ledger(command) => ledger::run(command, common),
+        Command::Maintenance(command) => maintenance::run(command, common),
+        Command::Backup(command) => backup::run(*command, common),
         Command::Challenge(command) => challenge::run(command, common),
         Command::Ceremony(command) => ceremony::run(command, common),
         Command::Exchange(command) => exchange::run(command, common),
@@ -177,6 +196,8 @@ fn exit_statuses() -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::error::ErrorKind;
+
     use super::*;
 
     /// Every help text, as it was last agreed. After a deliberate change:
@@ -207,6 +228,67 @@ mod tests {
         for below in command.get_subcommands_mut().filter(|c| !hidden(c)) {
             collect(below, out);
         }
+    }
+
+    /// What the documents tell people to type is understood: each command and option is there. Words in
+    /// capitals stand for values, so that a value that does not fit is no mistake of the document.
+    #[test]
+    fn the_documents_name_commands_and_options_that_are_there() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut documents = vec![root.join("README.md"), root.join("SECURITY.md")];
+        let folder = std::fs::read_dir(root.join("docs")).unwrap();
+        documents.extend(folder.map(|item| item.unwrap().path()));
+        let mut seen = 0;
+        for document in documents.iter().filter(|d| d.extension().is_some_and(|e| e == "md")) {
+            let text = std::fs::read_to_string(document).unwrap();
+            for words in commands(&text) {
+                seen += 1;
+                let parsed = Cli::command().try_get_matches_from(&words);
+                let Err(e) = parsed else { continue };
+                let fits = matches!(
+                    e.kind(),
+                    ErrorKind::ValueValidation | ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+                );
+                assert!(fits, "{}: {words:?}: {e}", document.display());
+            }
+        }
+        assert!(seen > 80, "{seen} commands were found");
+    }
+
+    /// The words of each command of this program in blocks of shell code.
+    fn commands(markdown: &str) -> Vec<Vec<String>> {
+        let mut found = Vec::new();
+        let mut shell = false;
+        for line in markdown.replace("\\\n", " ").lines().map(str::trim) {
+            if line.starts_with("```") {
+                shell = line == "```sh";
+                continue;
+            }
+            // A user's name and its groups may stand before it.
+            let Some(at) = line.find("chancery ").filter(|_| shell) else { continue };
+            let own = at == 0 || line.starts_with("setpriv ") || line.starts_with("target/");
+            if own {
+                found.push(words(&line[at..]));
+            }
+        }
+        found
+    }
+
+    /// The words of a command line up to a comment or a redirection.
+    fn words(line: &str) -> Vec<String> {
+        let mut words = vec![String::new()];
+        let mut quote = None;
+        for c in line.chars() {
+            match (quote, c) {
+                (Some(q), c) if q == c => quote = None,
+                (None, '\'' | '"') => quote = Some(c),
+                (None, '#' | '>' | ';' | '|') => break,
+                (None, ' ') => words.push(String::new()),
+                _ => words.last_mut().unwrap().push(c),
+            }
+        }
+        words.retain(|word| !word.is_empty());
+        words
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::output;
 use crate::config::{self, Role};
+use crate::hsm::Profile;
 
 /// What to do with the configuration.
 #[derive(Debug, Subcommand)]
@@ -62,6 +63,9 @@ fn check(role: Who, common: &Common) -> Result<(), Failure> {
     };
     match checked {
         Ok(found) => {
+            if matches!(role, Who::All | Who::Signer) {
+                profiles(&found)?;
+            }
             let digest = hex::encode(found.digest());
             let warnings = found.warnings();
             if common.json {
@@ -81,4 +85,17 @@ fn check(role: Who, common: &Common) -> Result<(), Failure> {
             Err(Failure::configuration(&errors))
         }
     }
+}
+
+/// Reads the HSM profiles that are files of the operator's own; the built-in ones are good.
+fn profiles(found: &config::Config) -> Result<(), Failure> {
+    for (name, token) in &found.token {
+        let config::VendorProfile::Path(path) = &token.profile else { continue };
+        Profile::load(&path.to_string_lossy()).map_err(|cause| {
+            let what = format!("token.{name}.profile is not good");
+            let next = "correct the file; the README of pkcs11-profiles (/usr/share/chancery) explains each field";
+            Failure::new(Exit::Configuration, what, cause, next)
+        })?;
+    }
+    Ok(())
 }

@@ -85,6 +85,9 @@ fn pin(from_shares: bool) -> Result<Secret, RunError> {
     if from_shares {
         return custody::collect(&mut desk, "the PIN").map(|(pin, _)| pin);
     }
+    desk.show(
+        "Type the PIN as the token takes it: without the spaces that a ceremony's paper shows.",
+    );
     let first = desk.ask_secret("The PIN (unseen):", None)?;
     let second = desk.ask_secret("Once more:", None)?;
     if first.is_empty() || !first.ct_eq(second.expose()) {

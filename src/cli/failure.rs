@@ -30,19 +30,42 @@ impl Failure {
 
     /// A configuration with errors (I9).
     pub fn configuration(errors: &[ConfigError]) -> Self {
+        Self::misconfigured(
+            errors,
+            "nothing was started",
+            "mend it as said above; `chancery config explain KEY` says what a key is for",
+        )
+    }
+
+    /// A configuration that is not put into force (I9).
+    pub fn reload(errors: &[ConfigError]) -> Self {
+        Self::misconfigured(
+            errors,
+            "the configuration before stays in force",
+            "mend it as said above and reload again; `chancery config explain KEY` says what a key is \
+             for and whether a reload can change it",
+        )
+    }
+
+    fn misconfigured(errors: &[ConfigError], what: &str, next: &str) -> Self {
         let count = match errors.len() {
             1 => "one error".to_owned(),
             n => format!("{n} errors"),
         };
         Self {
             details: errors.iter().map(ToString::to_string).collect(),
-            ..Self::new(
-                Exit::Configuration,
-                "nothing was started",
-                format!("the configuration has {count}"),
-                "mend it as said above; `chancery config explain KEY` says what a key is for",
-            )
+            ..Self::new(Exit::Configuration, what, format!("the configuration has {count}"), next)
         }
+    }
+
+    /// Why.
+    pub fn cause(&self) -> &str {
+        &self.cause
+    }
+
+    /// What to do about it.
+    pub fn next(&self) -> &str {
+        &self.next
     }
 
     /// The exit status.

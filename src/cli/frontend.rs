@@ -1,13 +1,16 @@
 //! `chancery frontend`: the network role.
 
 use std::net::TcpListener;
+use std::sync::Arc;
+
+use tokio::sync::{Notify, watch};
 
 use super::command::Common;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::role::{self, Arguments};
 use super::{environment, ready};
-use crate::config::{Config, Role, load_for};
+use crate::config::{self, Config, Role, load_for};
 use crate::frontend::{FrontendLimits, FrontendOptions, Progress};
 use crate::telemetry::event;
 use crate::{http, wire};
@@ -19,9 +22,18 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<(), Failure> {
     environment::harden()?;
     arguments.follow()?;
     role::log("frontend", &config, common)?;
-    let options = options(&config, ready::handed_over().map_err(|e| handed_over(&e))?);
+    let inherited = ready::handed_over().map_err(|e| handed_over(&e))?;
+    let (options, changes) = options(&config, inherited);
     role::block_on(async {
         let shutdown = role::stopped().await?;
+        tokio::spawn(follow(Followed {
+            config,
+            common: common.clone(),
+            changes,
+            hangup: role::hangups()?,
+            reconfigured: options.reconfigured.clone(),
+            look_again: options.look_again.clone(),
+        }));
         let tell = |progress: Progress<'_>| {
             let addresses = match progress {
                 Progress::Ready(addresses) => addresses,
@@ -66,9 +78,30 @@ fn handed_over(e: &std::io::Error) -> Failure {
 }
 
 /// Sockets that are handed over take the place of the configuration's addresses.
-fn options(config: &Config, inherited: Vec<TcpListener>) -> FrontendOptions {
+fn options(
+    config: &Config,
+    inherited: Vec<TcpListener>,
+) -> (FrontendOptions, watch::Sender<http::Limits>) {
     let settings = &config.frontend;
-    let http = http::Limits {
+    let http = limits(settings);
+    let (changes, changed) = watch::channel(http);
+    let signer =
+        wire::ClientLimits { call: settings.request_timeout, ..wire::ClientLimits::default() };
+    let options = FrontendOptions {
+        listen: if inherited.is_empty() { settings.listen.clone() } else { Vec::new() },
+        inherited,
+        metrics: config.metrics.listen,
+        has_witnesses: !config.ledger.witness.is_empty(),
+        signer_socket: config.signer.socket.clone(),
+        limits: FrontendLimits { http, signer, ..FrontendLimits::default() },
+        changes: Some(changed),
+        ..FrontendOptions::default()
+    };
+    (options, changes)
+}
+
+fn limits(settings: &config::Frontend) -> http::Limits {
+    http::Limits {
         connections: settings.max_connections as usize,
         connections_per_source: settings.max_connections_per_source as usize,
         head_timeout: settings.header_timeout,
@@ -77,14 +110,49 @@ fn options(config: &Config, inherited: Vec<TcpListener>) -> FrontendOptions {
         write_timeout: settings.write_timeout,
         drain: settings.drain,
         ..http::Limits::default()
-    };
-    let signer =
-        wire::ClientLimits { call: settings.request_timeout, ..wire::ClientLimits::default() };
-    FrontendOptions {
-        listen: if inherited.is_empty() { settings.listen.clone() } else { Vec::new() },
-        inherited,
-        metrics: config.metrics.listen,
-        signer_socket: config.signer.socket.clone(),
-        limits: FrontendLimits { http, signer, ..FrontendLimits::default() },
+    }
+}
+
+/// What is needed to follow a change of the configuration.
+struct Followed {
+    config: Config,
+    common: Common,
+    changes: watch::Sender<http::Limits>,
+    hangup: Arc<Notify>,
+    reconfigured: Arc<Notify>,
+    look_again: Arc<Notify>,
+}
+
+/// Reads the configuration again at SIGHUP and when the signer has another one. What is wrong is in the
+/// log and in the status, and the one before stays in force (I9).
+async fn follow(mut followed: Followed) {
+    loop {
+        tokio::select! {
+            () = followed.hangup.notified() => followed.look_again.notify_one(),
+            () = followed.reconfigured.notified() => {}
+        }
+        let path = followed.common.config.clone();
+        let in_force = followed.config.clone();
+        let read = move || config::reload(&path, Some(Role::Frontend), &in_force);
+        match tokio::task::spawn_blocking(read).await {
+            Ok(Ok(config)) => {
+                role::relog(&config, &followed.common);
+                followed.changes.send_replace(limits(&config.frontend));
+                followed.config = config;
+                log::info!(event = event::CONFIGURATION; "the configuration was read again");
+                ready::status("serving");
+            }
+            Ok(Err(errors)) => {
+                for e in &errors {
+                    log::error!(event = event::CONFIGURATION; "the configuration before stays in force: {e}");
+                }
+                let first = errors.first().map(ToString::to_string).unwrap_or_default();
+                let first = first.lines().next().unwrap_or_default();
+                ready::status(&format!("serving by the configuration before; refused: {first}"));
+            }
+            Err(e) => {
+                log::error!(event = event::CONFIGURATION; "the configuration was not read: {e}");
+            }
+        }
     }
 }

@@ -22,7 +22,10 @@ pub struct Completions {
     shell: clap_complete::Shell,
 }
 
-/// Writes `chancery.1`, `chancery-….1` and `chancery.toml.5`.
+/// The roles that run as services: their pages are in section 8.
+const SERVICES: [&str; 2] = ["chancery-signer", "chancery-frontend"];
+
+/// Writes `chancery.1`, `chancery-….1`, `chancery.toml.5`, and the services' pages in section 8.
 pub fn man(man: &Man, mut command: clap::Command) -> Result<(), Failure> {
     command.build();
     page(&man.folder, &command, "chancery")?;
@@ -39,13 +42,37 @@ pub fn completions(completions: &Completions, mut command: clap::Command) -> Res
 fn page(folder: &Path, command: &clap::Command, name: &str) -> Result<(), Failure> {
     let mut page = Vec::new();
     let renamed = command.clone().name(name.to_owned());
-    clap_mangen::Man::new(renamed).render(&mut page).map_err(|e| failed(folder, &e))?;
-    write(&folder.join(format!("{name}.1")), &page)?;
+    let section = if SERVICES.contains(&name) { "8" } else { "1" };
+    let manual = clap_mangen::Man::new(renamed).section(section);
+    manual.render(&mut page).map_err(|e| failed(folder, &e))?;
+    if section == "8" {
+        page.extend_from_slice(service(name).as_bytes());
+    }
+    write(&folder.join(format!("{name}.{section}")), &page)?;
     let hidden = |c: &clap::Command| c.is_hide_set() || c.get_name() == "help";
     for below in command.get_subcommands().filter(|c| !hidden(c)) {
         self::page(folder, below, &format!("{name}-{}", below.get_name()))?;
     }
     Ok(())
+}
+
+/// What the page of a service says beside its options.
+fn service(name: &str) -> String {
+    let statuses =
+        Exit::MEANINGS.map(|(exit, meaning)| format!(".TP\n{}\n{meaning}\n", exit.code()));
+    format!(
+        ".SH SIGNALS\n.TP\nSIGTERM, SIGINT\nFinish what is under way, record it, and end.\n\
+         .TP\nSIGHUP\nRead the configuration again. One with errors changes nothing; the log and the unit's status \
+         say why. \\fBchancery reload\\fR does the same, waits, and fails with the errors.\n\
+         .SH EXIT STATUS\n{}\
+         .SH FILES\n.TP\n/etc/chancery/chancery.toml\nThe configuration, see chancery.toml(5).\n\
+         .TP\n/var/lib/chancery\nThe state of the signer: ledger, secrets, CRLs.\n\
+         .TP\n/run/chancery\nThe sockets.\n\
+         .SH LOG\nThe journal: \\fBjournalctl \\-\\-namespace=* \\-u {name} \\-x\\fR. The signer of the packages has the \
+         namespace \\fIchancery\\fR, which has no rate limit.\n\
+         .SH SEE ALSO\nchancery(1), chancery\\-reload(1), chancery.toml(5), systemctl(1); the unit {name}.service\n",
+        statuses.concat()
+    )
 }
 
 /// `chancery.toml(5)`: every key of the schema.

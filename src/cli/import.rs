@@ -13,7 +13,7 @@ use super::ceremony::fingerprint as typed;
 use super::command::Common;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::{output, role};
+use super::{ledger_key, output, role};
 use crate::ceremony::plan::{Action, CertificateKind};
 use crate::ceremony::transcript::{Fact, KeyRecord, Mode};
 use crate::ceremony::verify::{self, Folder, Verdict};
@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::ledger::{
     Actor, Ceremony, Draft, Event, Fingerprint, Ledger, Origin, Outcome, Sequence,
 };
-use crate::pki::Certificate;
+use crate::pki::{Certificate, PublicKey};
 use crate::random::SystemRandom;
 use crate::store::{FileStore, StoreOptions};
 
@@ -38,6 +38,10 @@ pub struct Arguments {
     /// The folder for the certificates
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
+    /// The name of the ledger as a log, the first line of its checkpoints; by default the host's name
+    /// and "/ledger"
+    #[arg(long, value_name = "NAME")]
+    log_name: Option<String>,
     /// Accept a rehearsal, for laboratories
     #[arg(long)]
     rehearsal: bool,
@@ -77,7 +81,8 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<(), Failure> {
     for certificate in &made {
         write(&arguments.to, certificate)?;
     }
-    output::write(&configuration(&folder, &made, &arguments.to))?;
+    let log = log_section(&folder, arguments.log_name.as_deref())?;
+    output::write(&(configuration(&folder, &made, &arguments.to) + &log))?;
     match common.config.exists() {
         true => record(&folder, &paper, &common.load()?),
         false => {
@@ -161,13 +166,7 @@ fn write(to: &Path, certificate: &Made) -> Result<(), Failure> {
 
 /// The sections of the configuration that the ceremony's keys and certificates fill.
 fn configuration(folder: &Folder, made: &[Made], to: &Path) -> String {
-    let keys: Vec<&KeyRecord> = folder
-        .facts()
-        .filter_map(|f| match f {
-            Fact::Key { key, .. } | Fact::KeyFound { key } => Some(key),
-            _ => None,
-        })
-        .collect();
+    let keys = records(folder);
     let path = |file: &str| to.join(file).display().to_string();
     let key = |made: &Made| {
         let read =
@@ -207,6 +206,53 @@ fn configuration(folder: &Folder, made: &[Made], to: &Path) -> String {
         }
     }
     out
+}
+
+/// The section of the ledger's own key: the one key for logs that the ceremony did not make for its own
+/// seal or its messages. Nothing where there is none.
+fn log_section(folder: &Folder, name: Option<&str>) -> Result<String, Failure> {
+    let plan = folder.plan.as_ref();
+    let sealed = plan.and_then(|p| p.seal.as_ref()).map(|seal| seal.key.as_str());
+    let exports: Vec<&str> = plan
+        .map(|p| p.steps.iter())
+        .into_iter()
+        .flatten()
+        .filter_map(|s| match &s.action {
+            Action::Export(export) => Some(export.key.as_str()),
+            _ => None,
+        })
+        .collect();
+    let other = |k: &&KeyRecord| {
+        k.purpose == "log-sign"
+            && Some(k.key.as_str()) != sealed
+            && !exports.contains(&k.key.as_str())
+    };
+    let Some(record) = records(folder).into_iter().find(other) else {
+        output::note(
+            "The ceremony made no key for the ledger: a signer that is no laboratory needs one (`chancery config \
+             explain ledger`).",
+        );
+        return Ok(String::new());
+    };
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let name = name.map_or_else(|| format!("{host}/ledger"), str::to_owned);
+    let unusable = |e: &dyn std::fmt::Display| {
+        let what = "the ceremony's key for the ledger cannot be used";
+        Failure::new(Exit::Failed, what, e, "run chancery ceremony verify on the bundle")
+    };
+    let spki = BASE64.decode(&record.spki).map_err(|e| unusable(&e))?;
+    let public = PublicKey::from_spki(&spki).map_err(|e| unusable(&e))?;
+    let key = ledger_key::named(&name, &public)?;
+    let lines = ledger_key::lines(&record.token, &record.label, &record.id, &key);
+    Ok(format!("# Add an anchor to it: `chancery config explain ledger`.\n[ledger]\n{lines}"))
+}
+
+fn records(folder: &Folder) -> Vec<&KeyRecord> {
+    let keys = folder.facts().filter_map(|f| match f {
+        Fact::Key { key, .. } | Fact::KeyFound { key } => Some(key),
+        _ => None,
+    });
+    keys.collect()
 }
 
 /// Records the ceremony, once. The signer must not run: the ledger has one writer.

@@ -1,11 +1,13 @@
-//! `chancery ledger`: `list` and `show` here, `verify` beside.
+//! `chancery ledger`: `list`, `show` and `checkpoint` here, the others beside.
 
 use clap::Subcommand;
 
+use super::admin::{self, Session};
 use super::command::Common;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::{admin, ledger_verify, output};
+use super::ledger_source::{Place, Source};
+use super::{ledger_export, ledger_key, ledger_proof, ledger_verify, output};
 use crate::clock::Timestamp;
 use crate::telemetry::escaped;
 use crate::wire::admin::{Entry, Request, Response};
@@ -21,23 +23,60 @@ pub enum Command {
         /// How many at most
         #[arg(long, value_name = "COUNT", default_value_t = 100)]
         limit: u32,
+        #[command(flatten)]
+        place: Place,
     },
     /// Show one entry whole
     Show {
         /// Its sequence number
         sequence: u64,
+        #[command(flatten)]
+        place: Place,
     },
-    /// Verify the ledger's files without the HSM, and change nothing
+    /// Print the newest signed checkpoint: what auditors keep
+    Checkpoint {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Print the public half of the key that signs the ledger, for `[ledger]` and for auditors
+    Key(ledger_key::Arguments),
+    /// Verify every entry, signature and index without the HSM, and change nothing
     Verify(ledger_verify::Arguments),
+    /// Write a certificate's proof file: that a signed checkpoint covers it, for any other machine
+    Proof(ledger_proof::Proof),
+    /// Verify a proof file with the log's public key alone, and say what it proves
+    VerifyProof(ledger_proof::VerifyProof),
+    /// Prove that the ledger of one size is the start of that of another
+    Consistency(ledger_proof::Consistency),
+    /// Write checkpoint, hashes and entries as files that any tlog-tiles client reads
+    Export(ledger_export::Export),
+    /// Print new entries as they come
+    Watch {
+        /// Begin with this sequence number instead of the next one
+        #[arg(long, value_name = "NUMBER")]
+        from: Option<u64>,
+    },
+    /// See that this release reads every entry's version, and what there is to migrate
+    Migrate(ledger_export::Migrate),
 }
 
 /// Runs `command`.
 pub fn run(command: Command, common: &Common) -> Result<(), Failure> {
     match command {
-        Command::List { from, limit } => list(from, limit, common),
+        Command::List { from, limit, place } => list(from, limit, &place, common),
+        Command::Checkpoint { place } => {
+            output::write(&Source::open(&place, common)?.checkpoint()?)
+        }
+        Command::Key(arguments) => ledger_key::run(&arguments, common),
         Command::Verify(arguments) => ledger_verify::run(arguments, common),
-        Command::Show { sequence } => {
-            let entries = entries(common, Request::LedgerShow { sequence })?;
+        Command::Proof(arguments) => ledger_proof::proof(&arguments, common),
+        Command::VerifyProof(arguments) => ledger_proof::verify_proof(&arguments, common),
+        Command::Consistency(arguments) => ledger_proof::consistency(&arguments, common),
+        Command::Export(arguments) => ledger_export::export(&arguments, common),
+        Command::Watch { from } => ledger_export::watch(from, common),
+        Command::Migrate(arguments) => ledger_export::migrate(&arguments, common),
+        Command::Show { sequence, place } => {
+            let entries = Source::open(&place, common)?.entries(sequence, 1)?;
             let Some(entry) = entries.first() else {
                 return Err(Failure::new(
                     Exit::Failed,
@@ -52,27 +91,44 @@ pub fn run(command: Command, common: &Common) -> Result<(), Failure> {
 }
 
 /// The signer may send fewer entries than asked for: ask on until there are no more.
-fn list(mut from: u64, mut limit: u32, common: &Common) -> Result<(), Failure> {
+fn list(mut from: u64, mut limit: u32, place: &Place, common: &Common) -> Result<(), Failure> {
+    let source = Source::open(place, common)?;
     while limit > 0 {
-        let entries = entries(common, Request::LedgerList { from, limit })?;
+        let entries = source.entries(from, limit)?;
         let Some(last) = entries.last() else { break };
         from = last.sequence.saturating_add(1);
         limit = limit.saturating_sub(u32::try_from(entries.len()).unwrap_or(u32::MAX));
         for entry in &entries {
-            output::write(&match common.json {
-                true => format!("{}\n", as_json(entry)),
-                false => as_line(entry),
-            })?;
+            print(entry, common)?;
         }
     }
     Ok(())
 }
 
-fn entries(common: &Common, request: Request) -> Result<Vec<Entry>, Failure> {
-    match admin::ask(common, request)? {
-        Response::Entries(entries) => Ok(entries),
-        Response::NotFound => Ok(Vec::new()),
-        _ => Err(admin::unexpected()),
+/// One entry on a line.
+pub(super) fn print(entry: &Entry, common: &Common) -> Result<(), Failure> {
+    output::write(&match common.json {
+        true => format!("{}\n", as_json(entry)),
+        false => as_line(entry),
+    })
+}
+
+/// The end of the ledger as it grows.
+pub(super) struct Tail {
+    /// The next entry's sequence number.
+    pub(super) next: u64,
+}
+
+impl Tail {
+    /// The entries that have come, some of them at most.
+    pub(super) fn more(&mut self, session: &Session) -> Result<Vec<Entry>, Failure> {
+        match session.ask(Request::LedgerList { from: self.next, limit: 100 })? {
+            Response::Entries(entries) => {
+                self.next = entries.last().map_or(self.next, |e| e.sequence.saturating_add(1));
+                Ok(entries)
+            }
+            _ => Err(admin::unexpected()),
+        }
     }
 }
 

@@ -1,10 +1,9 @@
-//! `chancery ledger verify`: the ledger's files held against their own rules, the CAs' keys and what
-//! somebody noted of them before. Needs no HSM and no signer; reads the journal in place and the
-//! database in a copy.
+//! `chancery ledger verify`: the ledger held against its own rules, the CAs' and the log's keys and what
+//! somebody noted of it before. Asks the signer for the entries where one runs; otherwise, and without HSM,
+//! reads the journal in place and the database in a copy.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -12,22 +11,29 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 
+use super::admin::Session;
 use super::command::Common;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::ledger_online::Online;
+use super::ledger_proof::LogKey;
+use super::ledger_source::{self, Copy};
 use super::output;
+use super::progress::Progress;
 use crate::ledger::StoreError;
 use crate::ledger::checkpoint::Checkpoint;
 use crate::ledger::merkle::Hash;
-use crate::ledger::verify::{Finding, IssuerKeys, Verified, Verifier};
-use crate::random::{self, SystemRandom};
+use crate::ledger::note::NoteKey;
+use crate::ledger::verify::{EntrySource, Finding, FindingKind, IssuerKeys, Verified, Verifier};
+use crate::random::SystemRandom;
 use crate::signer::load_certificate;
 use crate::store::{FileStore, JournalView, Quiet, StoreOptions};
 
 /// The arguments of `chancery ledger verify`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The ledger's folder, for example an auditor's copy; without it the configuration's
+    /// The ledger's folder, for example an auditor's copy; without it the entries come from the signer
+    /// that runs, or from the configuration's folder where none does
     folder: Option<PathBuf>,
     /// A CA's certificate under the name that the ledger has for it, once for each CA; without it the
     /// configuration's CAs
@@ -38,9 +44,16 @@ pub struct Arguments {
     /// entries anew. May be repeated
     #[arg(long = "head", value_name = "SIZE:ROOT")]
     heads: Vec<Head>,
-    /// Do not check again the certificates' signatures before the largest --head
-    #[arg(long, requires = "heads")]
+    /// A file with a checkpoint that `chancery ledger checkpoint` printed before: as --head, and its
+    /// signature is verified. May be repeated
+    #[arg(long = "checkpoint", value_name = "FILE")]
+    checkpoints: Vec<PathBuf>,
+    /// Go on from an earlier verification: do not check again the certificates' signatures before the
+    /// largest --head or --checkpoint
+    #[arg(long)]
     resume: bool,
+    #[command(flatten)]
+    key: LogKey,
     /// Where there is room for a copy of the ledger while its indexes are compared; without it the
     /// system's folder for temporary files
     #[arg(long, value_name = "FOLDER")]
@@ -49,9 +62,9 @@ pub struct Arguments {
 
 /// Number of entries and root of a ledger, as somebody noted it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Head {
-    size: u64,
-    root: Hash,
+pub(super) struct Head {
+    pub(super) size: u64,
+    pub(super) root: Hash,
 }
 
 impl FromStr for Head {
@@ -84,6 +97,20 @@ struct Report {
     indexed: Option<u64>,
     /// Octets of an unfinished commit at the end.
     torn: u64,
+    /// Number of checkpoints whose signature was verified.
+    signed: u64,
+}
+
+/// What the ledger is held against.
+struct Known {
+    issuers: IssuerKeys,
+    /// The log's key; none where neither the command line nor the configuration names it.
+    log: Option<NoteKey>,
+    /// Heads and checkpoints of which somebody kept a note, and by what name.
+    heads: Vec<(String, Checkpoint)>,
+    /// From which an earlier verification is gone on from.
+    trusted: Option<Checkpoint>,
+    signed: u64,
 }
 
 /// Why a verification did not end well.
@@ -103,11 +130,13 @@ impl From<Finding> for Problem {
 impl From<StoreError> for Problem {
     fn from(e: StoreError) -> Self {
         match e {
-            StoreError::Damaged(what) => Self::Found(Finding { sequence: None, what }),
+            StoreError::Damaged(what) => Self::Found(Finding::at(None, what)),
             StoreError::RolledBack { .. } | StoreError::Database(_) => {
-                Self::Found(Finding { sequence: None, what: e.to_string() })
+                Self::Found(Finding::at(None, e.to_string()))
             }
-            StoreError::UnknownFormat(_) | StoreError::NoBarrier(_) => {
+            StoreError::UnknownFormat(_)
+            | StoreError::Unavailable(_)
+            | StoreError::NoBarrier(_) => {
                 Self::Unable(unable(Exit::Integrity, &e, "do as the cause says"))
             }
             StoreError::Locked(_) => {
@@ -123,12 +152,17 @@ impl From<StoreError> for Problem {
 
 /// Runs the verification to the exit status.
 pub fn run(arguments: Arguments, common: &Common) -> Result<(), Failure> {
-    let folder = match &arguments.folder {
-        Some(folder) => folder.clone(),
-        None => common.load()?.signer.ledger_dir(),
+    let known = known(&arguments, common)?;
+    let signer = match &arguments.folder {
+        Some(_) => None,
+        None => ledger_source::signer(common)?,
     };
-    let keys = issuer_keys(&arguments.issuers, common)?;
-    match verify(&folder, keys, &arguments) {
+    let (what, outcome) = match (signer, &arguments.folder) {
+        (Some(session), _) => ("the signer's ledger".to_owned(), online(session, known)),
+        (None, Some(folder)) => named(folder, known, &arguments),
+        (None, None) => named(&common.load()?.signer.ledger_dir(), known, &arguments),
+    };
+    match outcome {
         Ok(report) if common.json => output::json(&as_json(&report)),
         Ok(report) => output::write(&as_text(&report)),
         Err(Problem::Unable(failure)) => Err(failure),
@@ -142,13 +176,68 @@ pub fn run(arguments: Arguments, common: &Common) -> Result<(), Failure> {
             }
             Err(Failure::new(
                 Exit::Integrity,
-                format!("the ledger in {} does not verify", folder.display()),
+                format!("{what} does not verify"),
                 &finding,
-                "keep the folder as it is and start no signer on it; restore the latest good copy \
-                 and verify that one with --head",
+                match finding.kind {
+                    FindingKind::Damaged => {
+                        "keep the folder as it is and start no signer on it; restore the latest good copy \
+                         and verify that one with --head. Where another folder was meant, name that"
+                    }
+                    _ => finding.remedy(),
+                },
             ))
         }
     }
+}
+
+fn named(folder: &Path, known: Known, arguments: &Arguments) -> (String, Result<Report, Problem>) {
+    (format!("the ledger in {}", folder.display()), verify(folder, known, arguments))
+}
+
+/// Reads the keys, and what was noted of the ledger before.
+fn known(arguments: &Arguments, common: &Common) -> Result<Known, Failure> {
+    let issuers = issuer_keys(&arguments.issuers, common)?;
+    // An auditor who names the issuers has no configuration.
+    let own = arguments.folder.is_none() || arguments.issuers.is_empty();
+    let log = match arguments.key.named()? {
+        None if own => common.load()?.ledger.note_key(),
+        named => named,
+    };
+    let checkpoint =
+        |head: &Head| Checkpoint { origin: String::new(), size: head.size, root: head.root };
+    let all = arguments.heads.iter().map(|h| (format!("the head {h}"), checkpoint(h)));
+    let mut heads: Vec<(String, Checkpoint)> = all.collect();
+    for path in &arguments.checkpoints {
+        let name = path.display().to_string();
+        let next = "name the file that was kept, and by --key the key of its log";
+        let Some(key) = &log else {
+            return Err(unable(Exit::Usage, &format!("no log's key is known for {name}"), next));
+        };
+        let note = std::fs::read_to_string(path);
+        let note = note.map_err(|e| unable(Exit::Failed, &format!("{name}: {e}"), next))?;
+        let kept = Checkpoint::open(&note, key);
+        let kept = kept.map_err(|e| unable(Exit::Integrity, &format!("{name}: {e}"), next))?;
+        heads.push((name, kept));
+    }
+    let trusted = heads.iter().map(|(_, c)| c).max_by_key(|c| c.size).cloned();
+    if arguments.resume && trusted.is_none() {
+        let next = "name by --head or --checkpoint where the earlier one ended";
+        return Err(unable(Exit::Usage, &"--resume has nothing to go on from", next));
+    }
+    let trusted = trusted.filter(|_| arguments.resume);
+    Ok(Known { issuers, log, heads, trusted, signed: arguments.checkpoints.len() as u64 })
+}
+
+/// Verifies what the signer that runs shows of its ledger.
+fn online(session: Session, known: Known) -> Result<Report, Problem> {
+    let online = Online::new(session);
+    let note = online.checkpoint().map_err(Problem::Unable)?;
+    let size = online.size().map_err(Problem::Unable)?;
+    let (verified, signed) = match entries(&online, (size, note.as_deref()), known) {
+        Ok(done) => done,
+        Err(problem) => return Err(online.failure().map_or(problem, Problem::Unable)),
+    };
+    Ok(Report { verified, indexed: None, torn: 0, signed })
 }
 
 fn unable(exit: Exit, cause: &dyn fmt::Display, next: &str) -> Failure {
@@ -172,11 +261,10 @@ fn issuer_keys(issuers: &[(String, PathBuf)], common: &Common) -> Result<IssuerK
     issuers.into_iter().map(key).collect()
 }
 
-fn verify(folder: &Path, keys: IssuerKeys, arguments: &Arguments) -> Result<Report, Problem> {
+fn verify(folder: &Path, known: Known, arguments: &Arguments) -> Result<Report, Problem> {
     if !folder.join("journal").is_dir() {
-        let cause = format!("{} has no folder «journal»", folder.display());
-        let next = "name the ledger's folder, or its configuration by --config";
-        return Err(Problem::Unable(unable(Exit::Failed, &cause, next)));
+        let what = "its folder «journal», which holds every entry, is missing; or this is no ledger's folder";
+        return Err(Finding::at(None, what).into());
     }
     let quiet = match Quiet::hold(folder) {
         Ok(quiet) => Some(quiet),
@@ -184,47 +272,46 @@ fn verify(folder: &Path, keys: IssuerKeys, arguments: &Arguments) -> Result<Repo
         Err(e) => return Err(e.into()),
     };
     let view = JournalView::open(folder)?;
-    let verified = entries(&view, keys, arguments)?;
+    let (verified, signed) = entries(&view, (view.size(), view.checkpoint()), known)?;
+    if verified.root != view.frontier().root() {
+        let what = "the hashes in its last segment's header are not those of the entries before";
+        return Err(Finding::at(None, what).into());
+    }
     let indexed = quiet.map(|quiet| indexes(&quiet, folder, arguments)).transpose()?;
-    Ok(Report { verified, indexed, torn: view.torn_bytes() })
+    Ok(Report { verified, indexed, torn: view.torn_bytes(), signed })
 }
 
-/// Verifies every entry, the tree, the signatures and the heads that are known.
+/// Verifies the first `size` entries, the tree, the signatures and what is known of the ledger, `note`
+/// among it. Also says how many checkpoints' signatures were verified.
 fn entries(
-    view: &JournalView,
-    keys: IssuerKeys,
-    arguments: &Arguments,
-) -> Result<Verified, Problem> {
-    let mut known = Vec::new();
-    if let Some(note) = view.checkpoint() {
-        let kept = Checkpoint::read_unverified(note);
+    source: &dyn EntrySource,
+    (size, note): (u64, Option<&str>),
+    known: Known,
+) -> Result<(Verified, u64), Problem> {
+    let Known { issuers, log, mut heads, trusted, mut signed } = known;
+    if let Some(note) = note {
+        let kept = match &log {
+            Some(key) => Checkpoint::open(note, key),
+            None => Checkpoint::read_unverified(note),
+        };
         let kept = kept.map_err(|e| StoreError::Damaged(format!("its kept checkpoint: {e}")))?;
-        known.push(("its kept checkpoint".to_owned(), kept));
+        signed += u64::from(log.is_some());
+        heads.push(("its kept checkpoint".to_owned(), kept));
     }
-    let checkpoint =
-        |head: &Head| Checkpoint { origin: String::new(), size: head.size, root: head.root };
-    known.extend(arguments.heads.iter().map(|h| (format!("the head {h}"), checkpoint(h))));
-    let last = arguments.heads.iter().max_by_key(|h| h.size).filter(|_| arguments.resume);
-    let trusted = last.map(checkpoint);
-    let mut verifier = Verifier::new(keys, known, trusted.as_ref());
-    let mut progress = Progress::new("entries", view.size());
-    while !verifier.step(view, view.size())? {
+    let mut verifier = Verifier::new(issuers, heads, trusted.as_ref());
+    let mut progress = Progress::new("entries", size);
+    while !verifier.step(source, size)? {
         progress.at(verifier.verified().entries);
     }
     drop(progress);
-    let verified = verifier.finish()?;
-    if verified.root != view.frontier().root() {
-        let what = "the hashes in its last segment's header are not those of the entries before";
-        return Err(Finding { sequence: None, what: what.into() }.into());
-    }
-    Ok(verified)
+    Ok((verifier.finish()?, signed))
 }
 
 /// Compares the indexes with the entries, in a copy that is removed afterwards.
 fn indexes(quiet: &Quiet, folder: &Path, arguments: &Arguments) -> Result<u64, Problem> {
     if !folder.join("db").is_dir() {
-        let what = "its index database is missing".into();
-        return Err(Finding { sequence: None, what }.into());
+        let what = "its index database is missing";
+        return Err(Finding::at(None, what).into());
     }
     let scratch = arguments.scratch.clone().unwrap_or_else(std::env::temp_dir);
     let copy = Copy::make(quiet, folder, &scratch)?;
@@ -235,7 +322,7 @@ fn indexes(quiet: &Quiet, folder: &Path, arguments: &Arguments) -> Result<u64, P
             "its index database does not fit its entries ({why}): one of them was changed; \
              verify the entries with a --head that is kept elsewhere"
         );
-        return Err(Finding { sequence: None, what }.into());
+        return Err(Finding::at(None, what).into());
     }
     let mut progress = Progress::new("indexes", store.indexed_size());
     Ok(store.verify_database(&mut |done| {
@@ -244,63 +331,12 @@ fn indexes(quiet: &Quiet, folder: &Path, arguments: &Arguments) -> Result<u64, P
     })?)
 }
 
-/// A copy of a data folder, removed with this.
-struct Copy(PathBuf);
-
-impl Copy {
-    fn make(quiet: &Quiet, folder: &Path, scratch: &Path) -> Result<Self, Problem> {
-        let name: [u8; 8] = random::bytes(&SystemRandom)
-            .map_err(|e| Problem::Unable(unable(Exit::Failed, &e, "try again")))?;
-        let copy = Self(scratch.join(format!("chancery-verify-{}", hex::encode(name))));
-        quiet.copy(folder, &copy.0)?;
-        Ok(copy)
-    }
-}
-
-impl Drop for Copy {
-    fn drop(&mut self) {
-        if let Err(e) = std::fs::remove_dir_all(&self.0) {
-            output::note(&format!("chancery: remove {} by hand: {e}", self.0.display()));
-        }
-    }
-}
-
-/// How far it has come, for a person at a terminal.
-struct Progress {
-    what: &'static str,
-    end: u64,
-    percent: Option<u64>,
-    shown: bool,
-}
-
-impl Progress {
-    fn new(what: &'static str, end: u64) -> Self {
-        Self { what, end, percent: None, shown: std::io::stderr().is_terminal() }
-    }
-
-    fn at(&mut self, done: u64) {
-        let percent = done.saturating_mul(100).checked_div(self.end);
-        if self.shown && percent != self.percent {
-            self.percent = percent;
-            let _ = write!(std::io::stderr(), "\r{}: {done} of {}", self.what, self.end);
-        }
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        if self.percent.is_some() {
-            output::note("");
-        }
-    }
-}
-
 fn head(verified: &Verified) -> Head {
     Head { size: verified.entries, root: verified.root }
 }
 
 fn as_text(report: &Report) -> String {
-    let Report { verified, indexed, torn } = report;
+    let Report { verified, indexed, torn, signed } = report;
     let indexes = match indexed {
         Some(size) => format!("of {size} entries; the rest is made anew at every start"),
         None => "not compared: the signer runs on this ledger".into(),
@@ -311,7 +347,7 @@ fn as_text(report: &Report) -> String {
     };
     format!(
         "the ledger is good\nentries: {}\ncertificates: {} signatures checked\n\
-         known heads: {} agree\nopen: {} write-ahead entries\nindexes: {indexes}\n{unfinished}\
+         known heads: {} agree\nsigned: {signed} checkpoints by the log's key\nopen: {} write-ahead entries\nindexes: {indexes}\n{unfinished}\
          head: {}\n",
         verified.entries,
         verified.certificates,
@@ -329,6 +365,7 @@ fn as_json(report: &Report) -> serde_json::Value {
         ("known_heads", verified.checkpoints),
         ("open", verified.open),
         ("torn_octets", report.torn),
+        ("signed_checkpoints", report.signed),
     ]);
     let mut json = serde_json::json!(values);
     json["ok"] = true.into();

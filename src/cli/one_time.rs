@@ -35,7 +35,8 @@ pub struct Issue {
     /// How many to make, all alike
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     count: u32,
-    /// Print id, challenge, endpoint, expiry, subject and names as comma-separated values
+    /// Print id, challenge, endpoint, expiry, subject, names and transaction ID as comma-separated
+    /// values
     #[arg(long, conflicts_with = "json")]
     csv: bool,
 }
@@ -66,13 +67,19 @@ pub fn issue(issue: Issue, common: &Common) -> Result<(), Failure> {
         return Ok(());
     }
     if issue.csv {
-        output::write("id,challenge,endpoint,expires,subject,san\n")?;
+        output::write("id,challenge,endpoint,expires,subject,san,transaction_id\n")?;
     }
     for challenge in &made {
         let line = if issue.csv { as_csv(&order, challenge) } else { as_text(challenge) };
         output::write(&line)?;
     }
     output::note("No challenge is kept in clear anywhere: give them to the devices now.");
+    if made.iter().any(|m| m.transaction_id.is_some()) {
+        output::note(
+            "A device whose key cannot decrypt (EC) encrypts its request under the challenge and uses the \
+             transaction ID beside it; other devices need it not.",
+        );
+    }
     Ok(())
 }
 
@@ -83,7 +90,9 @@ fn clear(challenge: &NewChallenge) -> Zeroizing<String> {
 fn as_text(made: &NewChallenge) -> Zeroizing<String> {
     let expires = Timestamp::from_unix_millis(made.expires);
     let challenge = clear(made);
-    Zeroizing::new(format!("{}  id {}  until {expires}\n", challenge.as_str(), made.id))
+    let id = made.transaction_id.as_ref();
+    let id = id.map_or_else(String::new, |id| format!("  transaction ID {id}"));
+    Zeroizing::new(format!("{}  id {}  until {expires}{id}\n", challenge.as_str(), made.id))
 }
 
 fn as_json(order: &ChallengeOrder, made: &NewChallenge) -> Zeroizing<String> {
@@ -95,6 +104,7 @@ fn as_json(order: &ChallengeOrder, made: &NewChallenge) -> Zeroizing<String> {
         "subject": order.subject,
         "san": order.san,
         "uses": order.uses,
+        "transaction_id": made.transaction_id,
     });
     Zeroizing::new(format!("{value}\n"))
 }
@@ -107,11 +117,12 @@ fn as_csv(order: &ChallengeOrder, made: &NewChallenge) -> Zeroizing<String> {
         Timestamp::from_unix_millis(made.expires).to_string(),
         order.subject.clone().unwrap_or_default(),
         order.san.join(" "),
+        made.transaction_id.clone().unwrap_or_default(),
     ]
     .map(|field| quoted(&field));
-    let [id, endpoint, expires, subject, san] = fields;
+    let [id, endpoint, expires, subject, san, transaction] = fields;
     let challenge = challenge.as_str();
-    Zeroizing::new(format!("{id},{challenge},{endpoint},{expires},{subject},{san}\n"))
+    Zeroizing::new(format!("{id},{challenge},{endpoint},{expires},{subject},{san},{transaction}\n"))
 }
 
 /// A field of RFC 4180, in quotes where it needs them.

@@ -24,6 +24,20 @@ pub fn json(value: &serde_json::Value) -> Result<(), Failure> {
     write(&format!("{value}\n"))
 }
 
+/// Writes a file that is not there yet, durably: what somebody keeps is not written over.
+pub fn write_new(path: &std::path::Path, text: &str) -> Result<(), Failure> {
+    let file = std::fs::OpenOptions::new().write(true).create_new(true).open(path);
+    let written = file.and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    });
+    written.map_err(|e| {
+        let there = e.kind() == std::io::ErrorKind::AlreadyExists;
+        let exit = if there { Exit::Conflict } else { Exit::Failed };
+        Failure::new(exit, format!("{} was not written", path.display()), e, "name another file")
+    })
+}
+
 /// A message for the person at the terminal.
 pub fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");

@@ -33,6 +33,13 @@ pub fn announce(status: &str, listen: &[SocketAddr]) {
     }
 }
 
+/// Tells the service manager how the role is, for `systemctl status`.
+pub fn status(status: &str) {
+    if let Err(e) = sd_notify::notify(&[NotifyState::Status(status)]) {
+        log::warn!(event = crate::telemetry::event::READY; "the service manager was not told: {e}");
+    }
+}
+
 /// Tells the service manager that the role ends.
 pub fn announce_stopping() {
     if let Err(e) = sd_notify::notify(&[NotifyState::Stopping]) {

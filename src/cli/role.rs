@@ -1,9 +1,11 @@
 //! What the role commands share: logging, the runtime, and the signals that end them.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 
 use super::command::Common;
 use super::environment;
@@ -58,6 +60,27 @@ pub async fn stopped() -> Result<impl Future<Output = ()>, Failure> {
             _ = interrupt.recv() => {}
         }
     })
+}
+
+/// Notified at each SIGHUP.
+pub fn hangups() -> Result<Arc<Notify>, Failure> {
+    let mut hangup = signal(SignalKind::hangup()).map_err(|e| not_started(&e))?;
+    let heard = Arc::new(Notify::new());
+    let told = heard.clone();
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            told.notify_one();
+        }
+    });
+    Ok(heard)
+}
+
+/// Puts the level of another configuration into force, and says what deserves attention in it.
+pub fn relog(config: &Config, common: &Common) {
+    log::set_max_level(common.log_level(config));
+    for warning in config.warnings() {
+        log::warn!(event = telemetry::event::CONFIGURATION; "{warning}");
+    }
 }
 
 /// The failure of a role that did not start.

@@ -13,7 +13,7 @@ use crate::config::{Config, Role, load_for};
 use crate::hsm::HsmError;
 use crate::ledger::{LedgerError, StoreError};
 use crate::random::SystemRandom;
-use crate::signer::{Secrets, SignerError, World};
+use crate::signer::{Secrets, SignerError, Told, World};
 use crate::telemetry::event;
 
 /// Runs until SIGTERM or SIGINT.
@@ -24,13 +24,37 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<(), Failure> {
     environment::harden()?;
     arguments.follow()?;
     role::log("signer", &config, common)?;
+    for warning in config.warnings() {
+        log::warn!(event = event::CONFIGURATION; "{warning}");
+    }
     let secrets = read(&config)?;
-    let world = World { clock: Arc::new(SystemClock), random: Arc::new(SystemRandom) };
     role::block_on(async {
         let shutdown = role::stopped().await?;
-        let ready = || {
-            log::info!(event = event::READY; "the signer serves");
-            ready::announce("serving", &[]);
+        let told = common.clone();
+        let world = World {
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom),
+            configuration: common.config.clone(),
+            hangup: role::hangups()?,
+            tell: Arc::new(move |what| match what {
+                Told::Configuration(config) => {
+                    role::relog(config, &told);
+                    ready::status("serving");
+                }
+                Told::Refused(why) => {
+                    ready::status(&format!("serving by the configuration before; refused: {why}"));
+                }
+            }),
+        };
+        let ready = |maintenance: Option<String>| match maintenance {
+            None => {
+                log::info!(event = event::READY; "the signer serves");
+                ready::announce("serving", &[]);
+            }
+            Some(why) => {
+                log::warn!(event = event::READY; "the signer serves status and CRLs and signs nothing");
+                ready::announce(&format!("maintenance mode, signs nothing: {why}"), &[]);
+            }
         };
         let served = crate::signer::run(&config, secrets, world, ready, async {
             shutdown.await;
@@ -55,7 +79,11 @@ fn read(config: &Config) -> Result<Secrets, Failure> {
     Ok(Secrets {
         pins,
         challenge_key,
-        request_seal: secrets::key(&config.signer.request_seal_key(), &SystemRandom)?,
+        request_seal: match (&config.signer.seal_key, &config.signer.seal_credential) {
+            (Some(_), _) => None,
+            (None, Some(credential)) => Some(secrets::credential_key(credential)?),
+            (None, None) => Some(secrets::key(&config.signer.request_seal_key(), &SystemRandom)?),
+        },
         implicit_rejection: secrets::key(&config.signer.implicit_rejection_key(), &SystemRandom)?,
     })
 }
@@ -78,7 +106,7 @@ fn failure(e: SignerError) -> Failure {
         | SignerError::KeyBlocklist { .. }
         | SignerError::Challenge(_)
         | SignerError::Seal(_)
-        | SignerError::NoSuchUser(_) => {
+        | SignerError::NoSuchUser { .. } => {
             (Exit::Configuration, "correct the configuration or the files that it names")
         }
         SignerError::ModuleHangs => {
@@ -90,7 +118,8 @@ fn failure(e: SignerError) -> Failure {
         | SignerError::Crl { .. }
         | SignerError::Serve(_)
         | SignerError::Metrics(_)
-        | SignerError::NoPin(_) => (Exit::Failed, "mend the cause and start it again"),
+        | SignerError::NoPin(_)
+        | SignerError::NoSeal => (Exit::Failed, "mend the cause and start it again"),
     };
     // The journal should have it too, not the terminal alone.
     log::error!(event = event::STOP; "the signer ends: {e}");
@@ -98,15 +127,19 @@ fn failure(e: SignerError) -> Failure {
 }
 
 /// A damaged ledger is for a person to look at; a full disk or a wrong clock is mended and forgotten.
-const fn ledger_failure(e: &LedgerError) -> (Exit, &'static str) {
+pub(super) const fn ledger_failure(e: &LedgerError) -> (Exit, &'static str) {
     match e {
         LedgerError::Store(
             StoreError::Damaged(_)
             | StoreError::RolledBack { .. }
             | StoreError::UnknownFormat(_)
+            | StoreError::Unavailable(_)
             | StoreError::NoBarrier(_),
         )
-        | LedgerError::Entry(_) => (Exit::Integrity, "do as the cause says; nothing was signed"),
+        | LedgerError::Entry(_)
+        | LedgerError::Distrusted(_) => {
+            (Exit::Integrity, "do as the cause says; nothing was signed")
+        }
         LedgerError::Store(StoreError::Locked(_)) => {
             (Exit::Conflict, "see whether another signer runs with this state_dir")
         }
@@ -115,6 +148,7 @@ const fn ledger_failure(e: &LedgerError) -> (Exit, &'static str) {
             StoreError::Full { .. } | StoreError::Io { .. } | StoreError::Database(_),
         )
         | LedgerError::Poisoned(_)
+        | LedgerError::Maintenance(_)
         | LedgerError::NoWriter(_)
         | LedgerError::Closed
         | LedgerError::Refused(_) => (Exit::Failed, "mend the cause and start it again"),

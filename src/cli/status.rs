@@ -27,6 +27,38 @@ fn as_text(status: &Status) -> String {
         escaped(&status.version, 40),
         status.queued,
     );
+    match status.last_backup {
+        Some(last) => {
+            let since = entries.saturating_sub(last.size);
+            let made = time(last.time);
+            text.push_str(&format!("backup:  {made}, {} entries; {since} since\n", last.size));
+        }
+        None => text.push_str("backup:  none\n"),
+    }
+    if status.epoch > 0 {
+        text.push_str(&format!("epoch:   {}: restored from a backup so often\n", status.epoch));
+    }
+    if let Some(log) = &status.log {
+        let size = log.size.map_or_else(|| "none yet".to_owned(), |n| format!("{n} entries"));
+        let time = log.signed.map_or_else(String::new, |t| format!(", signed {}", time(t)));
+        text.push_str(&format!("log:     checkpoint of {size}{time}\n"));
+        for witness in &log.witnesses {
+            let cosigned = match witness.size.zip(witness.time) {
+                Some((size, seen)) => {
+                    format!("cosigned {size} entries, {}", Timestamp::from_unix_millis(seen))
+                }
+                None => "has cosigned nothing yet".to_owned(),
+            };
+            text.push_str(&format!("witness: {} {cosigned}\n", escaped(&witness.name, 64)));
+        }
+    }
+    let verification = &status.verification;
+    let (done, end) = (verification.done, verification.end);
+    text.push_str(&match (&verification.finding, verification.succeeded) {
+        (Some(finding), _) => format!("verify:  {}\n", escaped(finding, 300)),
+        (None, Some(t)) if done == end => format!("verify:  {end} entries good at {}\n", time(t)),
+        (None, _) => format!("verify:  {done} of {end} entries so far\n"),
+    });
     for token in &status.tokens {
         text.push_str(&format!(
             "token:   {} \"{}\" (serial number {}): {} operations, {} failed\n",
@@ -90,6 +122,30 @@ fn as_json(status: &Status) -> serde_json::Value {
             "this_update": time(crl.this_update).to_string(),
             "next_update": time(crl.next_update).to_string(),
         })).collect::<Vec<_>>(),
+        "last_backup": status.last_backup.map(|last| serde_json::json!({
+            "time": time(last.time).to_string(),
+            "entries": last.size,
+        })),
+        "epoch": status.epoch,
+        "verification": {
+            "done": status.verification.done,
+            "end": status.verification.end,
+            "succeeded": status.verification.succeeded.map(|t| time(t).to_string()),
+            "finding": status.verification.finding,
+        },
         "warnings": status.warnings,
+        "log": status.log.as_ref().map(|log| serde_json::json!({
+            "verifier": log.verifier,
+            "size": log.size,
+            "signed": log.signed.map(|t| time(t).to_string()),
+            "problem": log.problem,
+            "witnesses": log.witnesses.iter().map(|w| serde_json::json!({
+                "name": w.name,
+                "url": w.url,
+                "size": w.size,
+                "time": w.time.map(|t| time(t).to_string()),
+                "problem": w.problem,
+            })).collect::<Vec<_>>(),
+        })),
     })
 }

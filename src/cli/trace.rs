@@ -46,7 +46,7 @@ fn unknown(transaction: &str) -> Failure {
         "the ledger has no entry of it: it was refused, or its message never arrived",
         format!(
             "look for the reason in the log, which names what to change on the device: journalctl \
-             CHANCERY_TRANSACTION={id}; refusals are counted in `chancery ledger list`"
+             --namespace='*' CHANCERY_TRANSACTION={id}; refusals are counted in `chancery ledger list`"
         ),
     )
 }

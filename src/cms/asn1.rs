@@ -9,6 +9,7 @@ use super::CmsError;
 /// Identifier octets (X.690 section 8.1.2) of what CMS and SCEP are made of.
 pub(crate) mod tag {
     pub(crate) const INTEGER: u8 = 0x02;
+    pub(crate) const BIT_STRING: u8 = 0x03;
     pub(crate) const OCTET_STRING: u8 = 0x04;
     pub(crate) const OID: u8 = 0x06;
     pub(crate) const UTF8_STRING: u8 = 0x0c;

@@ -81,6 +81,16 @@ impl Cipher {
         self.run(Mode::Encrypt, key, iv, &padded).map(|out| out.to_vec())
     }
 
+    /// Encrypts whole blocks, with no padding.
+    pub(super) fn encrypt_blocks(
+        self,
+        key: &Secret,
+        iv: &[u8],
+        blocks: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, ErrorStack> {
+        self.run(Mode::Encrypt, key, iv, blocks)
+    }
+
     /// Decrypts `ciphertext`, whose length is a positive multiple of the block's, and leaves the
     /// padding where it is.
     pub(super) fn decrypt(

@@ -2,13 +2,15 @@
 //!
 //! Owns: the structures and the software cryptography on them: BER made DER ([`ber`]), readers that
 //! accept what real devices send (serials of 33 octets, SKI identifiers, X.509 v1), writers that
-//! produce one form only, content ciphers, and the padding of RSA key transport ([`unpad`]).
+//! produce one form only, content ciphers, the padding of RSA key transport ([`unpad`]), keys from
+//! passwords ([`PasswordRecipient`]).
 //! Never: a private key, a clock, randomness that it was not handed, a decision about which
 //! algorithm is good enough.
 //!
 //! Invariants: I7, whatever goes wrong once a content key is used is one error ([`OpenError`]);
 //! every bound ([`Limits`]) is checked before any cryptography.
 
+mod agreement;
 mod algorithm;
 mod asn1;
 pub mod ber;
@@ -17,6 +19,9 @@ mod cipher;
 mod enveloped_data;
 mod error;
 mod open;
+mod password;
+#[cfg(test)]
+mod properties;
 mod seal;
 mod sign;
 mod signed_data;
@@ -32,7 +37,8 @@ pub use cipher::Cipher;
 pub use enveloped_data::{ContentCipher, EnvelopedData, KeyTransRecipient, Recipient};
 pub use error::{CmsError, Limits};
 pub use open::{OpenError, Opened};
-pub use seal::seal;
+pub use password::{MAX_ITERATIONS, OWN_ITERATIONS, PasswordKey, PasswordRecipient};
+pub use seal::{Receiver, seal};
 pub use sign::{Attribute, UnsignedData};
 pub use signed_data::{EntityIdentifier, SignedData};
 pub use signer_info::SignerInfo;

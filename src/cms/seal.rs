@@ -1,26 +1,36 @@
-//! Writing EnvelopedData to one RSA key (RFC 5652 section 6). By hand: the recipient's serial
+//! Writing EnvelopedData to one recipient (RFC 5652 section 6). By hand: the recipient's serial
 //! number may have any length, and the randomness comes in as an argument.
 
 use openssl::bn::{BigNum, BigNumContext};
 use zeroize::Zeroizing;
 
+use super::agreement;
 use super::algorithm::identifier;
 use super::asn1::{tag, tlv};
 use super::enveloped_data::ID_ENVELOPED_DATA;
 use super::signed_data::ID_DATA;
 use super::unpad::{mgf1, xor};
-use super::{Cipher, CmsError, KeyTransport};
+use super::{Cipher, CmsError, KeyTransport, PasswordKey};
 use crate::pki::{Certificate, Digest};
 use crate::random::Random;
 use crate::secret::Secret;
 
-/// A ContentInfo with `content` (of type id-data) enveloped to the RSA key of `recipient`, whom it
-/// names by issuer and serial number.
+/// To whom an envelope goes.
+#[derive(Clone, Copy, Debug)]
+pub enum Receiver<'a> {
+    /// The RSA key of a certificate, which is named by issuer and serial number.
+    Rsa(&'a Certificate, KeyTransport),
+    /// The EC key of a certificate, which is named by issuer and serial number (RFC 5753).
+    Agreement(&'a Certificate),
+    /// Whoever knows the password behind the key.
+    Password(&'a PasswordKey),
+}
+
+/// A ContentInfo with `content` (of type id-data) enveloped to `receiver`.
 pub fn seal(
     content: &[u8],
-    recipient: &Certificate,
+    receiver: Receiver<'_>,
     cipher: Cipher,
-    transport: KeyTransport,
     random: &dyn Random,
 ) -> Result<Vec<u8>, CmsError> {
     let mut key = Zeroizing::new(vec![0; cipher.key_len()]);
@@ -29,18 +39,13 @@ pub fn seal(
     let mut iv = vec![0; cipher.block_len()];
     random.fill(&mut iv)?;
     let ciphertext = cipher.encrypt(&key, &iv, content)?;
-    let encrypted_key = transport_key(&key, recipient, transport, random)?;
-
-    let version = [tag::INTEGER, 1, 0];
-    let recipient_info = tlv(
-        tag::SEQUENCE,
-        &[
-            &version,
-            &issuer_and_serial(recipient),
-            &transport.identifier_der(),
-            &tlv(tag::OCTET_STRING, &[&encrypted_key]),
-        ],
-    );
+    // RFC 5652 section 6.1: 3 where there is a password, 2 for key agreement, 0 for key transport to
+    // certificates that are named as they are here.
+    let (version, recipient_info) = match receiver {
+        Receiver::Rsa(to, transport) => (0, key_transport(&key, to, transport, random)?),
+        Receiver::Agreement(to) => (2, agreement::recipient_info(&key, to, cipher, random)?),
+        Receiver::Password(password) => (3, password.recipient_info(&key, random)?),
+    };
     let content_info = tlv(
         tag::SEQUENCE,
         &[
@@ -50,10 +55,30 @@ pub fn seal(
         ],
     );
     let recipients = tlv(tag::SET, &[&recipient_info]);
+    let version = [tag::INTEGER, 1, version];
     let enveloped = tlv(tag::SEQUENCE, &[&version, &recipients, &content_info]);
     Ok(tlv(
         tag::SEQUENCE,
         &[&tlv(tag::OID, &[ID_ENVELOPED_DATA.as_bytes()]), &tlv(tag::CONTEXT_0, &[&enveloped])],
+    ))
+}
+
+/// A KeyTransRecipientInfo (RFC 5652 section 6.2.1).
+fn key_transport(
+    key: &Secret,
+    recipient: &Certificate,
+    transport: KeyTransport,
+    random: &dyn Random,
+) -> Result<Vec<u8>, CmsError> {
+    let encrypted_key = transport_key(key, recipient, transport, random)?;
+    Ok(tlv(
+        tag::SEQUENCE,
+        &[
+            &[tag::INTEGER, 1, 0],
+            &issuer_and_serial(recipient),
+            &transport.identifier_der(),
+            &tlv(tag::OCTET_STRING, &[&encrypted_key]),
+        ],
     ))
 }
 
@@ -69,7 +94,7 @@ fn transport_key(
     transport: KeyTransport,
     random: &dyn Random,
 ) -> Result<Vec<u8>, CmsError> {
-    let rsa = recipient.public_key().openssl().rsa().map_err(|_| {
+    let rsa = recipient.public_key().rsa().ok_or_else(|| {
         let kind = recipient.public_key().kind();
         CmsError::Malformed(format!("the recipient's key is {kind}, and key transport needs RSA"))
     })?;

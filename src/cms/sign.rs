@@ -72,6 +72,7 @@ impl UnsignedData {
             KeyKind::Rsa(_) => SignatureAlgorithm::RsaPkcs1(self.digest),
             KeyKind::P256 | KeyKind::P384 | KeyKind::P521 => SignatureAlgorithm::Ecdsa(self.digest),
             KeyKind::Ed25519 => SignatureAlgorithm::Ed25519,
+            KeyKind::MlDsa(set) => SignatureAlgorithm::MlDsa(set), // RFC 9882
         }
     }
 

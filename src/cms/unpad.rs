@@ -108,7 +108,7 @@ pub(crate) fn xor(into: &mut [u8], mask: &[u8]) {
 
 /// `found` if `good`, else `substitute`, octet by octet. Both have the same length; were the
 /// substitute shorter, zeros stand in, so that the length says nothing.
-fn select(good: Choice, found: &[u8], substitute: &Secret) -> Secret {
+pub(super) fn select(good: Choice, found: &[u8], substitute: &Secret) -> Secret {
     let other = substitute.expose().iter().copied().chain(std::iter::repeat(0));
     let chosen = found.iter().zip(other).map(|(f, s)| u8::conditional_select(&s, f, good));
     Secret::new(chosen.collect())

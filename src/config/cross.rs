@@ -1,12 +1,15 @@
 //! What no key can be judged by alone: references, pairs of keys, what must be unique.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
-use super::endpoint::Endpoint;
+use super::endpoint::{ChallengeStorage, Endpoint};
+use super::ledger;
 use super::model::Config;
 use super::profile::Profile;
 use super::reader::Reader;
 use super::roles;
+use super::seal;
 use super::suggest;
 use super::token::{KeyPlace, Token};
 use super::values::Name;
@@ -48,11 +51,21 @@ pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
             "use \"127.0.0.1:9464\" or \"[::1]:9464\", and let a collector on this host read it",
         );
     }
+    let taken = |a: &SocketAddr| a.port() != 0 && config.frontend.listen.contains(a);
+    if let Some(address) = config.metrics.listen.filter(taken) {
+        reader.fail(
+            "metrics.listen",
+            format!("the frontend listens on {address} for devices already"),
+            "choose another port, 9464 for example",
+        );
+    }
     for (name, token) in &config.token {
         check_token(&format!("token.{name}"), token, reader);
     }
     check_environment(config, reader);
     roles::check(config, reader);
+    ledger::check(config, reader);
+    seal::check(config, reader);
     check_keys(config, reader);
     for (name, ca) in &config.ca {
         if ca.crl.enabled && ca.crl.refresh >= ca.crl.next_update {
@@ -76,10 +89,27 @@ pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
     }
     for (name, endpoint) in &config.endpoint {
         let key = format!("endpoint.{name}");
+        if std::iter::once(&endpoint.path)
+            .chain(&endpoint.aliases)
+            .any(|p| p.as_str().starts_with("/log/"))
+        {
+            reader.fail(
+                &key,
+                "below /log/ the ledger's checkpoint and tiles are served",
+                "choose another path",
+            );
+        }
         refer(&format!("{key}.ca"), &endpoint.ca, "ca", &config.ca, reader);
         refer(&format!("{key}.profile"), &endpoint.profile, "profile", &config.profile, reader);
         check_paths(&key, endpoint, &mut paths, reader);
         check_queries(&key, endpoint, config, reader);
+        if endpoint.challenge_storage == ChallengeStorage::Sealed && !endpoint.one_time_challenges {
+            reader.fail(
+                &format!("{key}.challenge_storage"),
+                "there are no one-time challenges to keep",
+                "add `one_time_challenges = true`, or remove the key",
+            );
+        }
         if endpoint.ca_cert_response.is_empty() {
             reader.fail(
                 &format!("{key}.ca_cert_response"),
@@ -91,7 +121,7 @@ pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
 }
 
 /// Refuses a name that `table` does not have.
-fn refer<T>(
+pub(super) fn refer<T>(
     key: &str,
     name: &Name,
     table: &str,
@@ -136,13 +166,8 @@ fn check_token(key: &str, token: &Token, reader: &mut Reader<'_>) {
             "keep one of `pin_file`, `pin_credential` and `pin_prompt`",
         ),
     }
-    if token.pin_credential.as_deref().is_some_and(|c| c.contains('/') || c == "." || c == "..") {
-        reader.fail(
-            &format!("{key}.pin_credential"),
-            "the name of a credential has no slash",
-            "give the NAME of LoadCredentialEncrypted=NAME:…, or a path as `pin_file`",
-        );
-    }
+    let credential = token.pin_credential.as_deref();
+    seal::check_credential(&format!("{key}.pin_credential"), credential, reader);
 }
 
 /// The modules of all tokens live in one process and share its environment.
@@ -165,25 +190,41 @@ fn check_environment(config: &Config, reader: &mut Reader<'_>) {
 /// I4: one key, one purpose.
 fn check_keys(config: &Config, reader: &mut Reader<'_>) {
     let mut seen: Vec<(String, &KeyPlace)> = Vec::new();
-    for (name, ca) in &config.ca {
-        let places = [
-            ("key", &ca.key),
-            ("ra_decryption.key", &ca.ra_decryption.key),
-            ("ra_signing.key", &ca.ra_signing.key),
-        ];
-        for (role, place) in places {
-            let key = format!("ca.{name}.{role}");
-            refer(&format!("{key}.token"), &place.token, "token", &config.token, reader);
-            if place.label.is_none() && place.id.is_none() {
-                reader.fail(&key, "the key is not identified", "add `label`, `id` or both");
-            } else if let Some((other, _)) = seen.iter().find(|(_, s)| same_key(s, place)) {
-                reader.fail(
-                    &key,
-                    format!("this is the key of {other} too"),
-                    "use a key of its own: one key, one purpose",
-                );
-            }
-            seen.push((key, place));
+    let of_cas = config.ca.iter().flat_map(|(name, ca)| {
+        [
+            (format!("ca.{name}.key"), &ca.key),
+            (format!("ca.{name}.ra_decryption.key"), &ca.ra_decryption.key),
+            (format!("ca.{name}.ra_signing.key"), &ca.ra_signing.key),
+        ]
+    });
+    let of_log = config.ledger.log_key.iter().map(|place| ("ledger.log_key".to_owned(), place));
+    for (key, place) in of_cas.chain(of_log) {
+        refer(&format!("{key}.token"), &place.token, "token", &config.token, reader);
+        check_replicas(&format!("{key}.replicas"), place, config, reader);
+        if place.label.is_none() && place.id.is_none() {
+            reader.fail(&key, "the key is not identified", "add `label`, `id` or both");
+        } else if let Some((other, _)) = seen.iter().find(|(_, s)| same_key(s, place)) {
+            reader.fail(
+                &key,
+                format!("this is the key of {other} too"),
+                "use a key of its own: one key, one purpose",
+            );
+        }
+        seen.push((key, place));
+    }
+}
+
+/// A replica lies on another token that is there.
+fn check_replicas(key: &str, place: &KeyPlace, config: &Config, reader: &mut Reader<'_>) {
+    for (index, name) in place.replicas.iter().enumerate() {
+        let key = format!("{key}[{index}]");
+        refer(&key, name, "token", &config.token, reader);
+        if *name == place.token {
+            reader.fail(
+                &key,
+                format!("token {name} is named already"),
+                "remove it: a replica lies on another token",
+            );
         }
     }
 }
@@ -193,7 +234,9 @@ fn same_key(a: &KeyPlace, b: &KeyPlace) -> bool {
     let differ = |a: Option<bool>| a == Some(false);
     let labels = a.label.as_ref().zip(b.label.as_ref()).map(|(a, b)| a == b);
     let ids = a.id.as_ref().zip(b.id.as_ref()).map(|(a, b)| a == b);
-    a.token == b.token && (labels.is_some() || ids.is_some()) && !differ(labels) && !differ(ids)
+    let holders = |p: &KeyPlace| [vec![p.token.clone()], p.replicas.clone()].concat();
+    let shared = holders(a).iter().any(|token| holders(b).contains(token));
+    shared && (labels.is_some() || ids.is_some()) && !differ(labels) && !differ(ids)
 }
 
 /// A CA follows one other at most, and none follows itself.

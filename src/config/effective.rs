@@ -6,7 +6,7 @@ use super::model::{Config, LogLevel, Signer};
 
 impl Config {
     /// SHA-256 over the effective configuration, defaults filled in, as canonical JSON: two instances
-    /// with one digest decide alike. Goes into the ledger at start and at each reload.
+    /// with one digest decide alike. Goes into the ledger at each start.
     pub fn digest(&self) -> [u8; 32] {
         openssl::sha::sha256(self.to_json().to_string().as_bytes())
     }
@@ -61,6 +61,11 @@ impl Signer {
     /// The folder of the CAs' newest CRLs.
     pub fn crl_dir(&self) -> PathBuf {
         self.state_dir.join("crl")
+    }
+
+    /// The folder of what each witness cosigned last, a file each.
+    pub fn witnesses_dir(&self) -> PathBuf {
+        self.state_dir.join("witnesses")
     }
 
     /// The folder of the announcements of next CAs.

@@ -31,6 +31,8 @@ section! {
         /// Whether one-time challenges are good here, beside the configured challenge or instead of it.
         /// `chancery challenge issue` makes them.
         one_time_challenges: bool = false,
+        /// What is kept of the one-time challenges. `sealed` lets devices enrol whose keys cannot decrypt.
+        challenge_storage: ChallengeStorage = "mac",
         /// Whose word a request needs after it has proven its right.
         approval: Approval = "none",
         /// For how long a request waits for an officer, and an approved one for its device, before it
@@ -38,6 +40,10 @@ section! {
         pending_lifetime: Duration ["1s", "90d"] = "7d",
         /// Whether PKIOperation by GET is answered beside POST; certmonger sends nothing else.
         allow_get: bool = true,
+        /// Whether devices with EC keys get their replies by key agreement (ECDH, RFC 5753), an extension
+        /// that RFC 8894 does not have. They encrypt requests to the RA's RSA key as others do, enrol with
+        /// any challenge, and renew.
+        ec_key_agreement: bool = false,
         /// The algorithms that are accepted. What is accepted is what GetCACaps lists.
         algorithms: Algorithms = {},
         /// What GetCACert returns, in this order.
@@ -93,6 +99,20 @@ section! {
         /// Whether a challenge that a device sends all the same has to be right. Set this to false
         /// where devices keep sending one that is out of date.
         check_challenge: bool = true,
+    }
+}
+
+choice! {
+    /// What is kept of one-time challenges.
+    pub enum ChallengeStorage ("one of") {
+        /// A keyed MAC: they can be recognised, and nobody can read them again.
+        Mac = "mac",
+        /// The MAC, and the challenge encrypted under a key that comes from the HSM or a credential
+        /// (`seal_key` or `seal_credential` of `[signer]`). A device with an EC key can then encrypt its
+        /// request under the challenge (PasswordRecipientInfo, RFC 8894 section 3.1) and gets its reply in
+        /// the same way. `chancery challenge issue` prints the transaction ID that the device must use.
+        /// Each challenge is good for one certificate.
+        Sealed = "sealed",
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::model::Config;
 use super::schema::{Key, Shape};
-use super::suggest;
+use super::{reload, suggest};
 
 /// What `key` is for: its kind, default, range, and the keys below it. A name that the user chooses
 /// may stand as it is or as `NAME` (`endpoint.device.ca`, `endpoint.NAME.ca`). Without a known key the
@@ -84,6 +84,8 @@ fn text(path: &str, key: &Key, below: &[Key]) -> String {
         if let Some((least, greatest)) = key.range {
             let _ = writeln!(out, "  from {least} to {greatest}");
         }
+        let by = if reload::is_live(path) { "`chancery reload`" } else { "a restart" };
+        let _ = writeln!(out, "  a change takes effect by {by}");
     }
     if !below.is_empty() {
         out.push_str("  keys:\n");

@@ -4,10 +4,10 @@ use std::fs::Metadata;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
-use super::certificates;
 use super::model::Config;
 use super::reader::Reader;
 use super::token::VendorProfile;
+use super::{certificates, ledger, users};
 use crate::secret::closed_to_others;
 
 /// Whose files are looked at: each role runs as its own user and may not see the other's.
@@ -31,6 +31,7 @@ pub(super) fn check(config: &Config, role: Role, reader: &mut Reader<'_>) {
     if check_state("signer.state_dir", &config.signer.state_dir, reader) {
         check_own_secrets(config, reader);
     }
+    users::check(config, reader);
     for (name, token) in &config.token {
         if let Some(path) = &token.pin_file {
             check_secret(&format!("token.{name}.pin_file"), path, reader, None);
@@ -58,6 +59,7 @@ pub(super) fn check(config: &Config, role: Role, reader: &mut Reader<'_>) {
         check_file(&format!("{key}.ra_signing.certificate"), &ca.ra_signing.certificate, reader);
     }
     certificates::check(config, reader);
+    ledger::check_required(config, reader);
 }
 
 /// Whether users beyond owner and group may write.
@@ -217,6 +219,7 @@ mod tests {
     use crate::config::{ConfigError, load, load_for};
 
     const TEXT: &str = r#"version = 1
+lab = true
 [signer]
 state_dir = "state"
 socket = "signer.sock"
@@ -279,7 +282,7 @@ profile = "device"
         ];
         assert_eq!(keys[..2], ["signer.state_dir", "token.main.pin_file"]);
         assert_eq!(keys[2..], certificates);
-        assert!(found[1].remedy.contains("chmod 600") && found[1].line == 9, "{}", found[1]);
+        assert!(found[1].remedy.contains("chmod 600") && found[1].line == 10, "{}", found[1]);
         // The frontend runs as a user who cannot see these, and does not look.
         assert_eq!(errors(&config, Role::Frontend), []);
 
@@ -288,6 +291,32 @@ profile = "device"
         let found = errors(&config, Role::Signer);
         assert!(found[0].remedy.contains("install -d -m 0700"), "{}", found[0]);
         assert!(found[1].problem.contains("cannot be read"), "{}", found[1]);
+    }
+
+    #[test]
+    fn only_a_laboratory_goes_without_a_signed_and_anchored_ledger() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = complete(folder.path());
+        let text = TEXT.replace("lab = true\n", "");
+        let with = |ledger: &str| {
+            fs::write(&config, format!("{text}[ledger]\n{ledger}")).unwrap();
+            errors(&config, Role::Signer).into_iter().map(|e| e.problem).collect::<Vec<_>>()
+        };
+        let bare = with("");
+        assert!(bare.iter().any(|p| p.contains("nothing signs")), "{bare:?}");
+        assert!(bare.iter().any(|p| p.contains("nothing outside")), "{bare:?}");
+        let verifier = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
+        let key = "log_key = { token = \"main\", label = \"log\" }\n";
+        let signed = format!("{key}verifier = \"{verifier}\"\n");
+        assert_eq!(with(&format!("{signed}anchor_file = \"anchor\"")), Vec::<String>::new());
+        assert!(with(&signed)[0].contains("nothing outside"));
+        let inside = with(&format!("{signed}anchor_file = \"state/ledger/anchor\""));
+        assert!(inside[0].contains("own folder"), "{inside:?}");
+        let nobody = with(&format!("{key}anchor_file = \"anchor\""));
+        assert!(nobody[0].contains("no `verifier`"), "{nobody:?}");
+        let shared =
+            with(&format!("{}anchor_file = \"anchor\"", signed.replace("\"log\"", "\"ca\"")));
+        assert!(shared[0].contains("the key of ca.issuing.key too"), "{shared:?}");
     }
 
     #[test]
@@ -346,7 +375,7 @@ profile = "device"
         fs::write(&config, mac).unwrap();
         let found = errors(&config, Role::Signer);
         assert_eq!(found.len(), 1, "{found:#?}");
-        assert_eq!((found[0].key.as_str(), found[0].line), ("endpoint.device.challenge_mac", 20));
+        assert_eq!((found[0].key.as_str(), found[0].line), ("endpoint.device.challenge_mac", 21));
         assert!(found[0].remedy.contains("chancery challenge mac device"), "{}", found[0]);
         let secrets = folder.path().join("state/secrets");
         fs::create_dir(&secrets).unwrap();

@@ -1,7 +1,7 @@
 //! From a file to a [`Config`], or to the list of all that is wrong with it (I9).
 
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -10,11 +10,15 @@ use super::error::ConfigError;
 use super::files::{self, Role};
 use super::model::Config;
 use super::reader::Reader;
+use super::reload::check as check_changes;
 use super::schema::Setting as _;
 use super::{cross, error};
 
 /// The only version of the schema that there is.
 const VERSION: &str = "1";
+
+/// Where the admin socket is by default; a test holds it against the schema.
+const DEFAULT_ADMIN_SOCKET: &str = "/run/chancery/admin.sock";
 
 /// The longest file that is read, in bytes.
 const MAX_LENGTH: u64 = 1024 * 1024;
@@ -28,26 +32,56 @@ pub fn load(path: &Path) -> Result<Config, Vec<ConfigError>> {
 /// The same, and checks the files and folders that `role` will touch, as the user that it runs as.
 pub fn load_for(path: &Path, role: Role) -> Result<Config, Vec<ConfigError>> {
     let source = read(path).map_err(|e| vec![e])?;
-    read_document(path, &source, Some(role))
+    read_document(path, &source, Some(role), None)
+}
+
+/// The same for a configuration that is to take the place of `in_force` while the role runs: a change
+/// that needs a new start is an error. Without a role no other file is looked at.
+pub fn reload(
+    path: &Path,
+    role: Option<Role>,
+    in_force: &Config,
+) -> Result<Config, Vec<ConfigError>> {
+    let source = read(path).map_err(|e| vec![e])?;
+    read_document(path, &source, role, Some(in_force))
+}
+
+/// The socket at which the signer of the file at `path` is reached, whatever else is wrong in the file:
+/// a signer that runs is asked, and says itself what it thinks of the file.
+pub fn admin_socket(path: &Path) -> PathBuf {
+    let source = read(path).unwrap_or_default();
+    let (document, _) = DeTable::parse_recoverable(&source);
+    let signer = document.get_ref().get("signer").and_then(|signer| signer.get_ref().as_table());
+    let written = signer.and_then(|signer| signer.get("admin_socket"));
+    let key = "signer.admin_socket";
+    let found = written.and_then(|v| PathBuf::read(v, key, &mut Reader::new(path, &source)));
+    found.unwrap_or_else(|| PathBuf::from(DEFAULT_ADMIN_SOCKET))
 }
 
 /// Reads a configuration from its text; `path` is what the errors name and what relative paths start
 /// from.
 pub fn parse(path: &Path, source: &str) -> Result<Config, Vec<ConfigError>> {
-    read_document(path, source, None)
+    read_document(path, source, None, None)
 }
 
 fn read_document(
     path: &Path,
     source: &str,
     role: Option<Role>,
+    in_force: Option<&Config>,
 ) -> Result<Config, Vec<ConfigError>> {
     let mut reader = Reader::new(path, source);
     let (document, syntax) = DeTable::parse_recoverable(source);
     for error in &syntax {
         // Only the parser's words: its excerpt of the line could show a secret.
+        let span = error.span().unwrap_or(0..0);
+        let key = source.get(span.clone()).filter(|_| error.message() == "duplicate key");
+        if let Some(key) = key {
+            reader.fail_at(span, "", format!("{key} is there twice"), "remove one of the two");
+            continue;
+        }
         reader.fail_at(
-            error.span().unwrap_or(0..0),
+            span,
             "",
             format!("this is not TOML: {}", error.message()),
             "correct the line; texts stand in \"quotes\", tables in [brackets] (https://toml.io)",
@@ -69,6 +103,9 @@ fn read_document(
             if before > 0 {
                 reader.keep_written(before);
             }
+        }
+        if let Some(in_force) = in_force {
+            check_changes(&config, in_force, &mut reader);
         }
         if !reader.failed() {
             return Ok(config);
@@ -153,4 +190,27 @@ fn read(path: &Path) -> Result<String, ConfigError> {
             ..fail("the file is not UTF-8 text".to_owned(), "save it as UTF-8")
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_admin_socket_is_found_in_a_file_with_errors() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("chancery.toml");
+        let found = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            admin_socket(&file)
+        };
+        let here = std::fs::canonicalize(folder.path()).unwrap().join("a.sock");
+        assert_eq!(found("[signer]\nadmin_socket = \"a.sock\"\nsocket = 7\nrubbish"), here);
+        let default = PathBuf::from(DEFAULT_ADMIN_SOCKET);
+        assert_eq!(found("[signer]\nadmin_socket = 7\n"), default);
+        assert_eq!(found(""), default);
+        assert_eq!(admin_socket(&folder.path().join("none")), default);
+        let explained = super::super::explain("signer.admin_socket").unwrap();
+        assert!(explained.contains(DEFAULT_ADMIN_SOCKET), "{explained}");
+    }
 }

@@ -13,15 +13,19 @@ mod endpoint;
 mod error;
 mod explain;
 mod files;
+mod ledger;
 mod load;
 mod model;
 mod profile;
 mod reader;
 mod refuse;
+mod reload;
 mod roles;
 mod schema;
+mod seal;
 mod suggest;
 mod token;
+mod users;
 mod values;
 
 #[cfg(test)]
@@ -30,17 +34,22 @@ mod tests;
 pub use ca::{Ca, Crl, RaKey};
 pub use duration::parse_duration;
 pub use endpoint::{
-    Algorithms, Approval, CaCertPart, CertRepChain, DuplicateSubject, Endpoint, NameRule, Renewal,
-    UrlPath,
+    Algorithms, Approval, CaCertPart, CertRepChain, ChallengeStorage, DuplicateSubject, Endpoint,
+    NameRule, Renewal, UrlPath,
 };
 pub use error::ConfigError;
 pub use explain::{explain, reference};
 pub use files::Role;
-pub use load::{load, load_for, parse};
-pub use model::{Config, Frontend, Log, LogLevel, Signer, WrongChallenges};
+pub use ledger::{AnchorObject, Ledger, Publish, Witness};
+pub use load::{admin_socket, load, load_for, parse, reload};
+pub use model::{
+    Config, Frontend, Log, LogLevel, Signer, UnknownQueries, UnopenedEnvelopes, WrongChallenges,
+};
 pub use profile::{
     ExtendedKeyUsage, HttpUrl, KeyType, KeyUsage, OtherNames, Profile, SanKind, SanRules,
     SubjectAttribute, SubjectRules,
 };
+pub use seal::SealKey;
 pub use token::{Environment, KeyId, KeyPlace, Token, VendorProfile};
+pub use users::uid_of;
 pub use values::Name;

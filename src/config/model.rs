@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use super::ca::Ca;
 use super::endpoint::Endpoint;
+use super::ledger::Ledger;
 use super::profile::Profile;
 use super::roles::Roles;
 use super::schema::{choice, section};
+use super::seal::SealKey;
 use super::token::Token;
 use super::values::Name;
 
@@ -25,6 +27,8 @@ section! {
         log: Log = {},
         /// The key-holding role, `chancery signer`.
         signer: Signer = {},
+        /// What proves the ledger: its key and its anchors.
+        ledger: Ledger = {},
         /// The network role, `chancery frontend`.
         frontend: Frontend = {},
         /// What watches the service: metrics and health.
@@ -79,11 +83,22 @@ section! {
         admin_socket: PathBuf = "/run/chancery/admin.sock",
         /// The user whose processes may use `socket`; without it only the signer's own user.
         frontend_user: Option<String>,
+        /// The key in a token from which the seal's key comes: over the requests that the ledger keeps,
+        /// and over one-time challenges where an endpoint keeps them sealed. Without it and without
+        /// `seal_credential` the seal's key is a file of the state folder (`secrets/request-seal.key`).
+        seal_key: Option<SealKey>,
+        /// The name of the systemd credential that holds the seal's key instead: 64 hexadecimal digits,
+        /// as `openssl rand -hex 32` prints them (`LoadCredentialEncrypted=`).
+        seal_credential: Option<String>,
         /// How many requests may wait for a signature. When the queue is full, devices are told to come
         /// back (503 with Retry-After).
         queue: u32 [1, 1000000] = 1024,
         /// How many wrong challenge passwords are borne.
         wrong_challenges: WrongChallenges = {},
+        /// How many queries for what is not there are borne.
+        unknown_queries: UnknownQueries = {},
+        /// How many envelopes that cannot be opened are borne.
+        unopened_envelopes: UnopenedEnvelopes = {},
     }
 }
 
@@ -97,6 +112,37 @@ section! {
         per_source: u32 [1, 1000000] = 60,
         /// From all sources together in a window.
         total: u32 [1, 1000000] = 6000,
+        /// The length of a window.
+        window: Duration ["1s", "24h"] = "10m",
+    }
+}
+
+section! {
+    /// How many queries are borne that got badCertId: GetCert, GetCRL and CertPoll for what is not there
+    /// or by who may not ask. A source that reaches its limit is told to come back later (503 with
+    /// Retry-After) whatever it asks by these three, until the window ends; so is everybody when the
+    /// total is reached. Enrolments go on. The ledger counts it a minute at a time (`too-many-queries`).
+    pub struct UnknownQueries {
+        /// From one source (an IPv4 address, an IPv6 /64) in a window.
+        per_source: u32 [1, 1000000] = 300,
+        /// From all sources together in a window.
+        total: u32 [1, 1000000] = 6000,
+        /// The length of a window.
+        window: Duration ["1s", "24h"] = "10m",
+    }
+}
+
+section! {
+    /// How many envelopes are borne that cannot be opened, or whose content is no sound request: each costs
+    /// the HSM an operation, and attacks on the decryption key need many. A source that reaches its limit
+    /// is told to come back later (503 with Retry-After) before anything of it is opened, until the window
+    /// ends; so is everybody when the total is reached. The log warns, and the ledger counts it a minute at
+    /// a time (`too-many-unopened`).
+    pub struct UnopenedEnvelopes {
+        /// From one source (an IPv4 address, an IPv6 /64) in a window.
+        per_source: u32 [1, 10000000] = 60,
+        /// From all sources together in a window.
+        total: u32 [1, 10000000] = 6000,
         /// The length of a window.
         window: Duration ["1s", "24h"] = "10m",
     }

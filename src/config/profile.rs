@@ -20,6 +20,9 @@ section! {
     pub struct Profile {
         /// How long a certificate is valid. It never outlives the CA's own certificate.
         validity: Duration ["1m", "36500d"] = "365d",
+        /// Whether a request may ask for a shorter time, as Windows devices do for Intune (the pairs
+        /// ValidityPeriod and ValidityPeriodUnits). A longer one is never given.
+        shorter_validity: bool = false,
         /// How far before the time of issue a certificate begins, for devices with slow clocks.
         backdate: Duration ["0s", "7d"] = "1h",
         /// The key usages, critical. For a key that cannot encrypt (EC), keyEncipherment is left out.
@@ -74,8 +77,8 @@ section! {
         others: OtherNames = "refuse",
         /// Whether there must be at least one name.
         required: bool = false,
-        /// The domains in which DNS names and the hosts of e-mail addresses must lie (`example.org` takes
-        /// itself and what is below it). Empty takes any.
+        /// The domains in which DNS names and the hosts of e-mail addresses and user principal names must
+        /// lie (`example.org` takes itself and what is below it). Empty takes any.
         domains: Vec<String> = [],
         /// Whether DNS names may have a wildcard.
         wildcards: bool = false,
@@ -152,6 +155,10 @@ choice! {
         Ip = "ip",
         /// A URI.
         Uri = "uri",
+        /// A user principal name, Microsoft's otherName for a user's or machine's account. A domain
+        /// controller logs its holder in as that account: allow it only where a one-time challenge or an
+        /// officer says who may have which.
+        Upn = "upn",
     }
 }
 
@@ -242,11 +249,13 @@ const EXTENDED_KEY_USAGES: [(&str, &str); 5] = [
     ("eapOverLAN", "1.3.6.1.5.5.7.3.14"),
 ];
 
-/// What a device must never be: a signer of OCSP answers for the CA, of time stamps, or everything.
-const REFUSED_USAGES: [(&str, &str); 3] = [
+/// What a device must never be: a signer of OCSP answers for the CA, of time stamps, of requests for
+/// others (Microsoft's certificate request agent), or everything.
+const REFUSED_USAGES: [(&str, &str); 4] = [
     ("anyExtendedKeyUsage", "2.5.29.37.0"),
     ("OCSPSigning", "1.3.6.1.5.5.7.3.9"),
     ("timeStamping", "1.3.6.1.5.5.7.3.8"),
+    ("enrolmentAgent", "1.3.6.1.4.1.311.20.2.1"),
 ];
 
 impl Setting for ExtendedKeyUsage {

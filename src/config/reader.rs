@@ -26,7 +26,9 @@ impl<'a> Reader<'a> {
     pub(super) fn new(file: &'a Path, source: &'a str) -> Self {
         // In full, so that the effective configuration does not hang on how the file was named.
         let parent = file.parent().unwrap_or(Path::new("")).join(".");
-        let folder = std::path::absolute(&parent).unwrap_or(parent);
+        let folder = std::fs::canonicalize(&parent)
+            .or_else(|_| std::path::absolute(&parent))
+            .unwrap_or(parent);
         Self { file, folder, source, places: BTreeMap::new(), errors: Vec::new() }
     }
 

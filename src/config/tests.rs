@@ -70,7 +70,15 @@ type Row = (&'static str, &'static str, usize, &'static str, &'static str, &'sta
 const ROWS: &[Row] = &[
     // The text itself.
     ("queue = 512", "queue = ", 3, "", "not TOML", "correct the line"),
-    ("queue = 512", "queue = 5\nqueue = 6", 4, "", "duplicate", "correct the line"),
+    ("queue = 512", "queue = 5\nqueue = 6", 4, "", "queue is there twice", "remove one"),
+    (
+        "[frontend]",
+        "[metrics]\nlisten = \"127.0.0.1:8080\"\n[frontend]",
+        5,
+        "metrics.listen",
+        "for devices already",
+        "another port",
+    ),
     ("version = 1", "", 1, "version", "which version", "`version = 1`"),
     ("version = 1", "version = 2", 1, "version", "not known", "`version = 1`"),
     ("version = 1", "version = \"1\"", 1, "version", "not known", "`version = 1`"),
@@ -428,6 +436,28 @@ fn a_crl_can_be_asked_for_only_where_one_is_made() {
 }
 
 #[test]
+fn only_one_time_challenges_are_sealed() {
+    let sealed = format!("{MINIMAL}challenge_storage = \"sealed\"\n");
+    let errors = parsed(&sealed).unwrap_err();
+    assert_eq!(errors[0].key, "endpoint.device.challenge_storage");
+    assert!(errors[0].remedy.contains("one_time_challenges = true"), "{errors:?}");
+    let sealed = sealed + "one_time_challenges = true\n";
+    // And under a key that does not lie beside them.
+    let errors = parsed(&sealed).unwrap_err();
+    assert_eq!(errors[0].key, "endpoint.device.challenge_storage");
+    assert!(errors[0].remedy.contains("seal_key") && errors[0].remedy.contains("seal_credential"));
+    let with = |line: &str| parsed(&sealed.replace("queue = 512", line));
+    let key = "seal_key = { token = \"main\", label = \"seal\" }";
+    let credential = "seal_credential = \"seal\"";
+    assert!(with(key).is_ok() && with(credential).is_ok());
+    let both = with(&format!("{key}\n{credential}")).unwrap_err();
+    assert!(both[0].problem.contains("more than one place"), "{both:?}");
+    let other = with(&key.replace("main", "mian")).unwrap_err();
+    assert!(other[0].remedy.contains("main"), "{other:?}");
+    assert_eq!(with("seal_credential = \"a/b\"").unwrap_err()[0].key, "signer.seal_credential");
+}
+
+#[test]
 fn all_errors_are_told_at_once_in_the_order_of_lines() {
     let source = MINIMAL
         .replace("queue = 512", "quee = 512")
@@ -501,4 +531,27 @@ fn the_built_in_profiles_are_the_files_of_their_folder() {
         toml.map(|p| p.file_stem().unwrap().to_string_lossy().into_owned()).collect();
     names.sort();
     assert_eq!(names, super::token::BUILT_IN_PROFILES);
+}
+
+#[test]
+fn replicas_lie_on_other_tokens() {
+    let key = |replicas: &str| {
+        let with = format!("key = {{ token = \"main\", label = \"ca\", replicas = [{replicas}] }}");
+        let second =
+            "[token.second]\nprofile = \"luna\"\nserial = \"2\"\npin_file = \"pin2\"\n[ca.";
+        MINIMAL
+            .replacen("key = { token = \"main\", label = \"ca\" }", &with, 1)
+            .replacen("[ca.", second, 1)
+    };
+    let good = parsed(&key("\"second\"")).unwrap();
+    assert_eq!(good.ca["issuing"].key.replicas.len(), 1);
+    for (replicas, problem) in [
+        ("\"main\"", "token main is named already"),
+        ("\"second\", \"second\"", "stands in the list twice"),
+        ("\"third\"", "third"),
+    ] {
+        let errors = parsed(&key(replicas)).unwrap_err();
+        let text = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        assert!(text.contains(problem), "{replicas}: {text}");
+    }
 }

@@ -48,6 +48,11 @@ section! {
         label: Option<String>,
         /// The key's CKA_ID in hexadecimal.
         id: Option<KeyId>,
+        /// More tokens that hold the same key under the same label and id, as the vendor's cloning or
+        /// a cluster makes it. Work spreads over all of them, and goes on when one is away; one that
+        /// is away at the start keeps the signer from starting. A replica whose public key is another
+        /// is refused.
+        replicas: Vec<Name> = [],
     }
 }
 
@@ -61,7 +66,25 @@ pub enum VendorProfile {
 }
 
 /// The profiles that come with the program: the files of `pkcs11-profiles/`.
-pub(super) const BUILT_IN_PROFILES: &[&str] = &["softhsm2"];
+pub(super) const BUILT_IN_PROFILES: &[&str] = &[
+    "aws-cloudhsm",
+    "azure-cloudhsm",
+    "ep11",
+    "google-kms",
+    "kryoptic",
+    "luna",
+    "nethsm",
+    "nshield",
+    "nss",
+    "opencryptoki",
+    "p11-kit",
+    "securosys",
+    "smartcard-hsm",
+    "softhsm2",
+    "tpm2",
+    "utimaco",
+    "yubihsm2",
+];
 
 impl Setting for VendorProfile {
     const KIND: &'static str = "the name of a built-in profile, or the path of one's file";

@@ -14,18 +14,24 @@ use crate::wire::{CallError, Client, LinkStatus};
 const AT_MOST_EVERY: Duration = Duration::from_secs(1);
 
 /// Asks for the description whenever the signer is connected anew, whenever `wanted` is notified, and
-/// every `refresh`. The last one stays in force while the signer is away.
+/// every `refresh`. The last one stays in force while the signer is away. `reconfigured` hears of each
+/// new configuration of the signer.
 pub(super) async fn keep_current(
     mut signer: Client<Request>,
     directory: watch::Sender<Option<Arc<Directory>>>,
     wanted: Arc<Notify>,
     refresh: Duration,
+    reconfigured: Arc<Notify>,
 ) {
+    let mut known = None;
     loop {
         let mut next = refresh;
         if matches!(signer.status(), LinkStatus::Up { .. }) {
             match signer.call(Request::Describe).await {
-                Ok(Response::Description { endpoints, documents }) => {
+                Ok(Response::Description { generation, endpoints, documents }) => {
+                    if known.replace(generation).is_some_and(|before| before != generation) {
+                        reconfigured.notify_one();
+                    }
                     take_over(&directory, Directory::new(endpoints).publishing(documents));
                 }
                 Ok(other) => log::error!("the signer answers Describe with {other:?}"),

@@ -29,6 +29,13 @@ impl Document {
         })
     }
 
+    /// The same, for what never changes under its path (RFC 8246).
+    pub(super) fn immutable(self) -> Self {
+        let value = [self.cache_control.as_bytes(), b", immutable"].concat();
+        let cache_control = HeaderValue::from_bytes(&value).unwrap_or(self.cache_control);
+        Self { cache_control, ..self }
+    }
+
     /// Whether the client says that it has this one (RFC 9110 section 13.1.2).
     pub(super) fn is_known(&self, headers: &HeaderMap) -> bool {
         let own = self.etag.as_bytes();

@@ -11,6 +11,7 @@ mod access;
 mod description;
 mod directory;
 mod document;
+mod log_tiles;
 mod observe;
 mod operation;
 mod options;
@@ -21,6 +22,7 @@ mod role;
 mod service;
 #[cfg(test)]
 mod tests;
+mod witnesses;
 
 pub use options::{FrontendError, FrontendLimits, FrontendOptions};
 pub use role::{Progress, run};

@@ -10,6 +10,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use crate::http;
 use crate::telemetry::metrics::{self, FrontendMetrics};
@@ -25,7 +26,7 @@ pub(super) struct Observed {
 
 impl Observed {
     /// Serves on `listener` until it is dropped.
-    pub(super) async fn serve(self, listener: TcpListener, limits: http::Limits) {
+    pub(super) async fn serve(self, listener: TcpListener, limits: watch::Receiver<http::Limits>) {
         let router = Router::new()
             .route("/metrics", get(show))
             .route("/healthz", get(async || "ok\n"))

@@ -2,7 +2,10 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
 
 use crate::telemetry::metrics::MetricsError;
 use crate::{http, wire};
@@ -18,8 +21,16 @@ pub struct FrontendOptions {
     pub metrics: Option<SocketAddr>,
     /// The signer's frontend socket.
     pub signer_socket: PathBuf,
+    /// Whether checkpoints are to be carried to witnesses.
+    pub has_witnesses: bool,
     /// The bounds.
     pub limits: FrontendLimits,
+    /// Other bounds of connections and requests, as they come; [`FrontendLimits::http`] until then.
+    pub changes: Option<watch::Receiver<http::Limits>>,
+    /// Notified by the role when the signer has another configuration.
+    pub reconfigured: Arc<Notify>,
+    /// Notified by others to have the role ask the signer at once what it serves.
+    pub look_again: Arc<Notify>,
 }
 
 /// The bounds of the role.

@@ -114,6 +114,12 @@ impl Reply {
         Self::text("no endpoint", StatusCode::NOT_FOUND, "there is no SCEP endpoint at this path\n")
     }
 
+    /// Nothing of the log is there, or it is not published.
+    pub(super) fn not_published() -> Self {
+        let text = "the log has no such tile, or does not publish it\n";
+        Self::text("not published", StatusCode::NOT_FOUND, text)
+    }
+
     /// What the current CA signed of the next one (RFC 8894 section 4.7.1).
     pub(super) fn next_ca(message: Bytes) -> Self {
         Self::new("ok", StatusCode::OK, NEXT_CA, message)

@@ -8,12 +8,14 @@ use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use axum::Router;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 
 use super::description;
+use super::log_tiles::LogTiles;
 use super::observe::Observed;
 use super::options::{FrontendError, FrontendOptions};
 use super::service::{Frontend, serve};
+use super::witnesses;
 use crate::http;
 use crate::telemetry::metrics::FrontendMetrics;
 use crate::wire::Client;
@@ -42,6 +44,7 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), FrontendError> {
     let limits = options.limits;
+    let http_limits = options.changes.unwrap_or_else(|| watch::channel(limits.http).1);
     let mut listeners = http::bind(&options.listen)?;
     listeners.extend(http::adopt(options.inherited)?);
     if listeners.is_empty() {
@@ -57,13 +60,15 @@ pub async fn run(
     let signer = Client::start(options.signer_socket, limits.signer);
     let (sender, directory) = watch::channel(None);
     let described = directory.clone();
-    let description_wanted = Arc::new(Notify::new());
+    let description_wanted = options.look_again;
     let describing = tokio::spawn(description::keep_current(
         signer.clone(),
         sender,
         Arc::clone(&description_wanted),
         limits.refresh,
+        options.reconfigured,
     ));
+    let carrying = options.has_witnesses.then(|| tokio::spawn(witnesses::carry(signer.clone())));
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let retry_after = u32::try_from(limits.retry_after.as_secs()).unwrap_or(u32::MAX);
     let metrics = Arc::new(FrontendMetrics::new()?);
@@ -76,10 +81,11 @@ pub async fn run(
         retry_after: NonZeroU32::new(retry_after).unwrap_or(NonZeroU32::MIN),
         refusals: AtomicU32::new(0),
         metrics,
-        max_body: limits.http.body,
+        http: http_limits.clone(),
+        log_tiles: LogTiles::default(),
     };
     let router = Router::new().fallback(serve).with_state(Arc::new(frontend));
-    let serving = http::serve(listeners, router, limits.http, shutdown);
+    let serving = http::serve(listeners, router, http_limits.clone(), shutdown);
     let announcing = async {
         described_within(described, limits.first_description).await;
         tell(Progress::Ready(&addresses));
@@ -87,7 +93,7 @@ pub async fn run(
     };
     let observing = async {
         if let Some(watchers) = watchers {
-            observed.serve(watchers, limits.http).await;
+            observed.serve(watchers, http_limits).await;
         }
         std::future::pending().await
     };
@@ -97,6 +103,9 @@ pub async fn run(
         never = observing => never,
     };
     describing.abort();
+    if let Some(carrying) = carrying {
+        carrying.abort();
+    }
     if cut > 0 { Err(FrontendError::Undrained(cut)) } else { Ok(()) }
 }
 

@@ -6,16 +6,18 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Extension, Request, State};
+use axum::http::request::Parts;
 use axum::http::{Method, Response};
 use tokio::sync::{Notify, Semaphore, watch};
 
 use super::access::Access;
 use super::directory::{Directory, Endpoint};
+use super::log_tiles::{self, Asked, LogTiles};
 use super::operation::{self, NoOperation, Operation};
 use super::precheck::{self, Carried, Message, Unreadable};
 use super::query::Query;
 use super::reply::Reply;
-use crate::http::Peer;
+use crate::http::{self, Peer};
 use crate::telemetry::metrics::FrontendMetrics;
 use crate::wire::frontend::{Request as ToSigner, Response as FromSigner};
 use crate::wire::{CallError, Client};
@@ -34,12 +36,16 @@ pub(super) struct Frontend {
     /// Spreads Retry-After.
     pub(super) refusals: AtomicU32,
     pub(super) metrics: Arc<FrontendMetrics>,
-    /// [`crate::http::Limits::body`].
-    pub(super) max_body: usize,
+    /// The bounds of requests as they are now.
+    pub(super) http: watch::Receiver<http::Limits>,
+    pub(super) log_tiles: LogTiles,
 }
 
 /// What the access log calls the fetching of a CRL or a CA certificate.
 const DOCUMENT: &str = "document";
+
+/// What the access log calls the fetching of a checkpoint or a tile.
+const LOG: &str = "log";
 
 /// Answers one request and logs it.
 pub(super) async fn serve(
@@ -71,6 +77,10 @@ impl Frontend {
                 Method::GET | Method::HEAD => Reply::document(document),
                 _ => Reply::wrong_method("GET, HEAD"),
             };
+        }
+        if LogTiles::owns(head.uri.path()) {
+            access.operation = LOG;
+            return self.log(&head).await;
         }
         if !matches!(head.method, Method::GET | Method::POST) {
             return Reply::wrong_method("GET, POST");
@@ -105,7 +115,7 @@ impl Frontend {
             Operation::Pki => {
                 let carried = match (head.method == Method::POST, endpoint.get_pki_operation) {
                     // The body is here already, and within the limit.
-                    (true, _) => to_bytes(body, self.max_body).await.map(Carried::Post).ok(),
+                    (true, _) => to_bytes(body, self.max_body()).await.map(Carried::Post).ok(),
                     (false, true) => query.message.map(|value| Carried::Get(value.to_owned())),
                     (false, false) => return Reply::wrong_method("POST"),
                 };
@@ -115,6 +125,18 @@ impl Frontend {
                 }
             }
         }
+    }
+
+    /// The checkpoint or a tile.
+    async fn log(&self, head: &Parts) -> Reply {
+        let asked = match head.method {
+            Method::GET | Method::HEAD => self.log_tiles.ask(head.uri.path(), &self.signer).await,
+            _ => Asked::Nothing,
+        };
+        log_tiles::reply(&asked, &head.method, &head.headers).unwrap_or_else(|| {
+            let outcome = if let Asked::Later(outcome) = asked { outcome } else { "busy" };
+            self.later(outcome, self.retry_after)
+        })
     }
 
     /// Reads the message and, where a signed reply can be made, has the signer make it.
@@ -149,7 +171,14 @@ impl Frontend {
                 Reply::no_endpoint()
             }
             Ok(
-                FromSigner::Description { .. } | FromSigner::Metrics(_) | FromSigner::Health { .. },
+                FromSigner::Description { .. }
+                | FromSigner::Metrics(_)
+                | FromSigner::Health { .. }
+                | FromSigner::LogCheckpoint(_)
+                | FromSigner::LogTile(_)
+                | FromSigner::NotPublished
+                | FromSigner::WitnessWork(_)
+                | FromSigner::Noted,
             ) => {
                 log::error!("the signer answers a PKIOperation with something else");
                 self.later("signer failed", self.retry_after)
@@ -167,11 +196,15 @@ impl Frontend {
         }
     }
 
+    fn max_body(&self) -> usize {
+        self.http.borrow().body
+    }
+
     /// The first reading, off the threads that serve connections.
     async fn read(&self, carried: Carried) -> Result<Message, Reply> {
         // The semaphore is never closed.
         let reader = Arc::clone(&self.readers).acquire_owned().await.ok();
-        let limit = self.max_body;
+        let limit = self.max_body();
         let read = tokio::task::spawn_blocking(move || {
             let message = precheck::read(carried, limit);
             drop(reader);

@@ -11,6 +11,7 @@ use cryptoki::slot::{Slot, TokenInfo};
 use super::ceremony_token::CeremonyToken;
 use super::error::HsmError;
 use super::module::{ModuleUse, locked};
+use super::offer::{self, MechanismOffer};
 use super::profile::Profile;
 use super::provision::auth_pin;
 use super::retry::{Failure, code_name};
@@ -124,6 +125,13 @@ impl CeremonyModule {
     pub fn describe(&self, selector: &TokenSelector) -> Result<TokenFacts, HsmError> {
         let found = self.find(selector)?;
         Ok(facts(&found))
+    }
+
+    /// What the token offers (C_GetMechanismList).
+    pub fn mechanisms(&self, selector: &TokenSelector) -> Result<Vec<MechanismOffer>, HsmError> {
+        let found = self.find(selector)?;
+        let offered = offer::list(self.module.context(), found.slot);
+        self.calls.note("C_GetMechanismList", format!("token {}", found.description), offered)
     }
 
     /// Whether a token with this label is there.

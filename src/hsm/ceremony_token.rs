@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use cryptoki::error::{Error, RvError};
 use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
 use cryptoki::session::Session;
 
@@ -66,6 +67,11 @@ impl CeremonyToken {
         self.calls.take()
     }
 
+    /// How the vendor's tool attests a key, where the profile knows.
+    pub fn attestation(&self) -> Option<&str> {
+        self.profile.attestation.as_deref()
+    }
+
     /// The longest CKA_ID that this token takes, 16 bytes at the most.
     pub fn id_length(&self) -> usize {
         self.profile.keys.id_max.min(16)
@@ -79,10 +85,16 @@ impl CeremonyToken {
         Ok(bytes)
     }
 
-    /// Everything on the token that this session can see.
+    /// Everything on the token that this session can see. What tells of the module itself is left out: the
+    /// objects by which PKCS#11 3.0 names its mechanisms, profiles and hardware.
     pub fn inventory(&self) -> Result<Vec<ObjectFacts>, HsmError> {
+        const OF_THE_MODULE: [ObjectClass; 3] =
+            [ObjectClass::MECHANISM, ObjectClass::PROFILE, ObjectClass::HARDWARE_FEATURE];
         let handles = self.find("every object", &[])?;
-        handles.into_iter().map(|handle| self.object(handle)).collect()
+        let mut all =
+            handles.into_iter().map(|handle| self.object(handle)).collect::<Result<Vec<_>, _>>()?;
+        all.retain(|o| !OF_THE_MODULE.iter().any(|class| class.to_string() == o.class));
+        Ok(all)
     }
 
     fn object(&self, handle: ObjectHandle) -> Result<ObjectFacts, HsmError> {
@@ -140,7 +152,7 @@ impl CeremonyToken {
                 return Err(problem(KeyProblem::Exists));
             }
         }
-        let (public, private) = templates(&recipe, label, id, purpose);
+        let (public, private) = templates(&recipe, label, id, purpose, self.profile.keys.copyable);
         let made = self.session.generate_key_pair(&recipe.mechanism, &public, &private);
         let detail = format!(
             "{}, label \"{}\", ID {}, {purpose}",
@@ -148,7 +160,16 @@ impl CeremonyToken {
             label.escape_debug(),
             hex::encode(id)
         );
-        let (public, _) = self.calls.note("C_GenerateKeyPair", detail, made)?;
+        let unfit = matches!(
+            made,
+            Err(Error::Pkcs11(RvError::MechanismInvalid | RvError::CurveNotSupported, _))
+        );
+        let noted = self.calls.note("C_GenerateKeyPair", detail, made);
+        if unfit {
+            let text = format!("this token makes no keys of kind {kind}");
+            return Err(problem(KeyProblem::Unfit(text)));
+        }
+        let (public, _) = noted?;
         let key = self.read_public(public)?.filter(|key| key.kind() == kind);
         key.ok_or_else(|| problem(KeyProblem::Unreadable("it is not as it was asked for".into())))
     }
@@ -210,7 +231,15 @@ impl CeremonyToken {
             let rule = if d.rule == Rule::Custody { "custody" } else { "purpose" };
             (name, format!("{d}; breaks the rule of {rule}{known}"))
         });
-        Ok(ReadBack { attributes, differences: differences.collect() })
+        let mut differences: Vec<_> = differences.collect();
+        // A service takes keys that others made and that may be copied inside the token; a ceremony
+        // asked for one that may not.
+        if self.profile.keys.copyable && attributes.get("CKA_COPYABLE").is_some_and(|v| v == "true")
+        {
+            let text = "CKA_COPYABLE is true; breaks the rule of custody";
+            differences.push(("CKA_COPYABLE".to_owned(), text.to_owned()));
+        }
+        Ok(ReadBack { attributes, differences })
     }
 
     /// Whether the profile explains that this attribute differs.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
-use super::audit::{Rule, audit};
+use super::audit::{Deviation, Rule, audit};
 use super::error::{HsmError, KeyProblem};
 use super::event::EVENT;
 use super::health::{Health, HsmState};
@@ -18,8 +18,10 @@ use super::lane::Lane;
 use super::login::{Login, LoginError};
 use super::mechanism::transports;
 use super::module::{ModuleUse, locked};
+use super::offer::{self, MechanismOffer};
 use super::profile::Profile;
 use super::queue::Queue;
+use super::self_test::InUse;
 use super::shared::{QUEUED_PER_WORKER, Shared};
 use super::sign::HsmSigner;
 use super::token::{TokenDescription, TokenSelector, find};
@@ -50,6 +52,9 @@ pub struct HsmOptions {
 pub struct Hsm {
     pub(super) shared: Arc<Shared>,
     warnings: Mutex<Vec<String>>,
+    /// The keys that were handed out, for the self-test.
+    pub(super) keys: Mutex<Vec<InUse>>,
+    mechanisms: Result<Vec<MechanismOffer>, String>,
     lab: bool,
 }
 
@@ -62,8 +67,10 @@ pub struct HsmStatus {
     pub profile: String,
     /// Whether it is there.
     pub state: HsmState,
-    /// Threads with a session.
+    /// Threads, one session each.
     pub workers: usize,
+    /// Those of them that have none, because the token had no room for more.
+    pub resting: usize,
     /// Threads left behind in a call that does not come back.
     pub hung: usize,
     /// Whether only a restart of the process can help.
@@ -92,6 +99,7 @@ impl Hsm {
         Login::check_flags(&found)
             .and_then(|()| login.ensure(&module, found.slot, 0))
             .map_err(|e| login_error(e, &found.description))?;
+        let mechanisms = offer::read(module.context(), found.slot);
         drop(inside);
         let workers = profile.workers(workers);
         let shared = Arc::new(Shared {
@@ -105,6 +113,7 @@ impl Hsm {
             slot: Mutex::new(found.slot),
             health: Health::new(),
             canaries: Mutex::default(),
+            resting: AtomicUsize::new(0),
             hung: AtomicUsize::new(0),
             needs_restart: AtomicBool::new(false),
             operations: AtomicU64::new(0),
@@ -112,7 +121,8 @@ impl Hsm {
             bad_signatures: AtomicU64::new(0),
         });
         // Made first, so that its drop ends the threads if one of them cannot be started.
-        let hsm = Self { shared, warnings: Mutex::default(), lab };
+        let hsm =
+            Self { shared, warnings: Mutex::default(), keys: Mutex::default(), mechanisms, lab };
         hsm.start_threads().map_err(|e| HsmError::System {
             what: "starting the HSM's threads".into(),
             cause: e.to_string(),
@@ -154,6 +164,7 @@ impl Hsm {
             .and_then(|_| signer.operation(algorithm, message.as_bytes()));
         let operation = tested.map_err(|e| problem(KeyProblem::SelfTest(e.to_string())))?;
         self.shared.add_canary(&signer.key, operation);
+        self.in_use(InUse::Signs(signer.clone()));
         Ok(signer)
     }
 
@@ -198,7 +209,9 @@ impl Hsm {
             }
         }
         self.shared.add_canary(&unwrapper.key, unwrapper.canary_operation());
-        Ok(Arc::new(unwrapper))
+        let unwrapper = Arc::new(unwrapper);
+        self.in_use(InUse::Opens(Arc::clone(&unwrapper)));
+        Ok(unwrapper)
     }
 
     /// Finds the key and audits its attributes. In a laboratory a breach of I3 is a warning.
@@ -214,20 +227,26 @@ impl Hsm {
         };
         let not_reported = &self.shared.profile.audit.not_reported;
         let found = audit(&attributes, reference.purpose, not_reported);
+        self.judge(&reference.to_string(), found).map(|()| key)
+    }
+
+    /// Refuses `key` for its deviations. In a laboratory those of custody are warnings.
+    pub(super) fn judge(&self, key: &str, found: Vec<Deviation>) -> Result<(), HsmError> {
+        let token = &self.shared.token.label;
         let (tolerated, deviations): (Vec<_>, Vec<_>) =
             found.into_iter().partition(|d| self.lab && d.rule == Rule::Custody);
         if !deviations.is_empty() {
-            return Err(self.key_error(reference, KeyProblem::Attributes { deviations }));
+            let problem = KeyProblem::Attributes { deviations };
+            return Err(HsmError::Key { key: key.into(), token: token.clone(), problem });
         }
         if !tolerated.is_empty() {
             let list: Vec<_> = tolerated.iter().map(ToString::to_string).collect();
             locked(&self.warnings).push(format!(
-                "key {reference} on token {}: {}; outside of a laboratory it would be refused",
-                self.shared.token.label,
+                "key {key} on token {token}: {}; outside of a laboratory it would be refused",
                 list.join(", ")
             ));
         }
-        Ok(key)
+        Ok(())
     }
 
     fn key_error(&self, reference: &KeyReference, problem: KeyProblem) -> HsmError {
@@ -240,6 +259,11 @@ impl Hsm {
         locked(&self.warnings).clone()
     }
 
+    /// What the token offered when it was opened (C_GetMechanismList), or why it did not say.
+    pub fn mechanisms(&self) -> Result<&[MechanismOffer], &str> {
+        self.mechanisms.as_deref().map_err(String::as_str)
+    }
+
     /// How it is doing.
     pub fn status(&self) -> HsmStatus {
         let shared = &self.shared;
@@ -248,6 +272,7 @@ impl Hsm {
             profile: format!("{} (tried: {})", shared.profile.name, shared.profile.tried),
             state: shared.health.state(),
             workers: shared.lanes.len(),
+            resting: shared.resting.load(Ordering::Relaxed),
             hung: shared.hung.load(Ordering::Relaxed),
             needs_restart: shared.needs_restart.load(Ordering::Relaxed),
             busy: shared.lanes.iter().filter(|lane| lane.busy_for().is_some()).count(),
@@ -306,7 +331,7 @@ pub(super) fn login_error(error: LoginError, token: &TokenDescription) -> HsmErr
     }
 }
 
-fn random() -> Result<Zeroizing<Vec<u8>>, String> {
+pub(super) fn random() -> Result<Zeroizing<Vec<u8>>, String> {
     let mut content = Zeroizing::new(vec![0; 32]);
     openssl::rand::rand_bytes(&mut content).map_err(|e| e.to_string())?;
     Ok(content)

@@ -58,6 +58,11 @@ impl Health {
         locked(&self.inner).state.clone()
     }
 
+    /// Whether it works.
+    pub(super) fn is_up(&self) -> bool {
+        locked(&self.inner).state == HsmState::Up
+    }
+
     /// Waits until the HSM works, at most until `deadline` and no longer than callers are to wait
     /// for an HSM that is away.
     pub(super) fn wait(&self, deadline: Instant) -> Result<(), JobError> {
@@ -102,11 +107,13 @@ impl Health {
         }
     }
 
-    /// The token refused the PIN.
-    pub(super) fn refuse(&self, reason: String) {
+    /// The token refused the PIN. Whether that was not known before.
+    pub(super) fn refuse(&self, reason: String) -> bool {
         let mut inner = locked(&self.inner);
+        let known = matches!(inner.state, HsmState::PinRefused { .. });
         inner.state = HsmState::PinRefused { reason };
         self.changed.notify_all();
+        !known
     }
 
     /// The HSM works again; says how long it was away.
@@ -180,7 +187,8 @@ mod tests {
     #[test]
     fn a_refused_pin_is_final_at_once() {
         let health = Health::new();
-        health.refuse("CKR_PIN_LOCKED".into());
+        assert!(health.refuse("CKR_PIN_LOCKED".into()), "it was not known");
+        assert!(!health.refuse("CKR_PIN_LOCKED".into()), "it is told once");
         let waited = health.wait(Instant::now() + Duration::from_secs(30));
         assert!(matches!(waited, Err(JobError::PinRefused(_))));
         assert!(matches!(health.hopeless(), Some(JobError::PinRefused(_))));

@@ -58,10 +58,7 @@ fn recover(shared: &Arc<Shared>, reason: &str) {
                 return;
             }
             Err(JobError::PinRefused(cause)) => {
-                log::error!(
-                    event = EVENT; "HSM {token} refuses the PIN ({cause}); it is not tried again: correct the PIN and restart"
-                );
-                shared.health.refuse(cause);
+                shared.refuse_pin(&cause);
                 return;
             }
             Err(e) => log::debug!(event = EVENT; "HSM {token} is still away: {e:?}"),

@@ -127,11 +127,10 @@ impl Key {
         };
         let expected = &self.reference.public_key;
         let fits = match modulus(session, handle)? {
-            Some(found) => expected.openssl().rsa().is_ok_and(|rsa| rsa.n().to_vec() == found),
+            Some(found) => expected.rsa().is_some_and(|rsa| rsa.n().to_vec() == found),
             None => {
                 let candidates = public_keys_with_id(session, handle)?;
-                candidates.is_empty()
-                    || candidates.iter().any(|key| key.openssl().public_eq(expected.openssl()))
+                candidates.is_empty() || candidates.iter().any(|key| same_key(key, expected))
             }
         };
         if !fits {
@@ -139,6 +138,14 @@ impl Key {
         }
         self.seen.store(true, Ordering::Relaxed);
         Ok(handle)
+    }
+}
+
+/// Whether two are the same key, however its SubjectPublicKeyInfo is written.
+fn same_key(one: &PublicKey, other: &PublicKey) -> bool {
+    match (one.openssl(), other.openssl()) {
+        (Some(one), Some(other)) => one.public_eq(other),
+        _ => one == other,
     }
 }
 

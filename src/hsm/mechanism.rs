@@ -1,5 +1,6 @@
 //! What is asked of the token for each algorithm, as the vendor's profile says.
 
+use cryptoki::mechanism::dsa::{HedgeType, SignAdditionalContext};
 use cryptoki::mechanism::eddsa::{EddsaParams, EddsaSignatureScheme};
 use cryptoki::mechanism::rsa::{PkcsMgfType, PkcsOaepParams, PkcsOaepSource, PkcsPssParams};
 use cryptoki::mechanism::{Mechanism, MechanismType};
@@ -21,6 +22,7 @@ pub(super) enum SignMechanism {
     Ecdsa,
     ShaEcdsa(Digest),
     Eddsa,
+    MlDsa,
 }
 
 /// How the token decrypts.
@@ -77,6 +79,10 @@ pub(super) fn signature(
             Ok((SignMechanism::Eddsa, message.to_vec()))
         }
         (S::Ed25519, KeyKind::Ed25519) => refused("the HSM's profile has no EdDSA"),
+        (S::MlDsa(wanted), KeyKind::MlDsa(set)) if wanted == set => match mechanisms.sign_ml_dsa {
+            true => Ok((SignMechanism::MlDsa, message.to_vec())),
+            false => refused("the HSM's profile has no ML-DSA"),
+        },
         (algorithm, kind) => refused(format!("{algorithm:?} does not fit a key of kind {kind}")),
     }
 }
@@ -147,6 +153,7 @@ impl SignMechanism {
             Self::ShaEcdsa(Digest::Sha384) => Mechanism::EcdsaSha384,
             Self::ShaEcdsa(Digest::Sha512) => Mechanism::EcdsaSha512,
             Self::Eddsa => Mechanism::Eddsa(EddsaParams::new(EddsaSignatureScheme::Pure)),
+            Self::MlDsa => Mechanism::MlDsa(SignAdditionalContext::new(HedgeType::Preferred, None)),
             Self::ShaRsaPkcs(Digest::Md5)
             | Self::ShaRsaPss(Digest::Md5)
             | Self::ShaEcdsa(Digest::Md5) => return None,

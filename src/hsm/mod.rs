@@ -1,6 +1,7 @@
 //! The HSM: the only user of cryptoki. Owns: the module, vendor profiles, worker threads with one session
 //! each, keys and their checked attributes (I3, I4), mechanisms, unwrapping with implicit rejection (I7),
-//! verification of every signature (I8), making tokens and keys. Never: what is signed or why.
+//! verification of every signature (I8), making tokens and keys, data objects. Never: what is
+//! signed or why.
 //!
 //! A caller's operation becomes a [`job`] in a bounded [`queue`]; a [`worker`] thread takes it, does it in its own
 //! session with a cached handle, repeats it once where [`retry`] says that may help, and answers. Nothing is
@@ -12,6 +13,7 @@ mod audit;
 mod ceremony_module;
 mod ceremony_token;
 mod connection;
+mod data_object;
 mod error;
 mod event;
 mod health;
@@ -23,10 +25,15 @@ mod login;
 mod mechanism;
 mod module;
 mod objects;
+mod offer;
+mod probe;
 mod profile;
 mod provision;
 mod queue;
+pub mod replicas;
 mod retry;
+mod secret_key;
+mod self_test;
 mod shared;
 mod sign;
 mod token;
@@ -41,8 +48,11 @@ pub use error::{HsmError, KeyProblem};
 pub use event::EVENT;
 pub use health::HsmState;
 pub use keys::{KeyPurpose, KeyReference};
+pub use offer::{MechanismOffer, needed_mechanism};
+pub use probe::{Probed, probe};
 pub use profile::{AuditedAttribute, Profile};
 pub use provision::{GeneratedKey, init_token, softhsm_conf};
 pub use retry::{Class, Failure};
+pub use self_test::KeyTest;
 pub use sign::HsmSigner;
 pub use token::{TokenDescription, TokenSelector};

@@ -1,7 +1,10 @@
 //! Public keys read from the token's objects.
 
 use cryptoki::error::Error;
-use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
+use cryptoki::object::{
+    Attribute, AttributeType, KeyType, MlDsaParameterSetType, ObjectClass, ObjectHandle,
+    ParameterSetType,
+};
 use cryptoki::session::Session;
 use openssl::bn::{BigNum, BigNumContext};
 use openssl::ec::{EcGroup, EcKey, EcPoint};
@@ -10,7 +13,7 @@ use openssl::nid::Nid;
 use openssl::pkey::{Id, PKey, Public};
 use openssl::rsa::Rsa;
 
-use crate::pki::PublicKey;
+use crate::pki::{MlDsa, PublicKey};
 
 /// DER of CKA_EC_PARAMS: the named curves.
 pub(super) const P256: &[u8] = &[0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
@@ -62,6 +65,9 @@ pub(super) fn read_public(
         AttributeType::EcParams,
         AttributeType::EcPoint,
     ];
+    if let Some(key) = read_ml_dsa(session, key)? {
+        return Ok(Some(key));
+    }
     let mut parts = Parts::default();
     for attribute in session.get_attributes(key, &wanted)? {
         match attribute {
@@ -74,6 +80,38 @@ pub(super) fn read_public(
         }
     }
     Ok(parts.key().ok().flatten().and_then(|key| PublicKey::from_openssl(&key).ok()))
+}
+
+/// How CKA_PARAMETER_SET names a parameter set of ML-DSA (PKCS#11 3.2).
+pub(super) const fn ml_dsa_parameters(set: MlDsa) -> MlDsaParameterSetType {
+    match set {
+        MlDsa::MlDsa44 => MlDsaParameterSetType::ML_DSA_44,
+        MlDsa::MlDsa65 => MlDsaParameterSetType::ML_DSA_65,
+        MlDsa::MlDsa87 => MlDsaParameterSetType::ML_DSA_87,
+    }
+}
+
+/// A public key of ML-DSA; none of another kind. Modules before PKCS#11 3.2 do not know its attributes and
+/// are not asked for them.
+fn read_ml_dsa(session: &Session, key: ObjectHandle) -> Result<Option<PublicKey>, Error> {
+    let kind = session.get_attributes(key, &[AttributeType::KeyType])?;
+    if kind.first() != Some(&Attribute::KeyType(KeyType::ML_DSA)) {
+        return Ok(None);
+    }
+    let (mut set, mut bytes) = (None, Vec::new());
+    for attribute in
+        session.get_attributes(key, &[AttributeType::ParameterSet, AttributeType::Value])?
+    {
+        match attribute {
+            Attribute::ParameterSet(found) => {
+                let named = |set: &MlDsa| ParameterSetType::from(ml_dsa_parameters(*set)) == found;
+                set = MlDsa::ALL.into_iter().find(named);
+            }
+            Attribute::Value(found) => bytes = found,
+            _ => {}
+        }
+    }
+    Ok(set.and_then(|set| set.public_key(&bytes).ok()))
 }
 
 #[derive(Default)]

@@ -11,8 +11,25 @@ use super::error::HsmError;
 use crate::pki::Digest;
 
 /// The profiles that are part of the program.
-const BUILT_IN: [(&str, &str); 1] =
-    [("softhsm2", include_str!("../../pkcs11-profiles/softhsm2.toml"))];
+const BUILT_IN: [(&str, &str); 17] = [
+    ("aws-cloudhsm", include_str!("../../pkcs11-profiles/aws-cloudhsm.toml")),
+    ("azure-cloudhsm", include_str!("../../pkcs11-profiles/azure-cloudhsm.toml")),
+    ("ep11", include_str!("../../pkcs11-profiles/ep11.toml")),
+    ("google-kms", include_str!("../../pkcs11-profiles/google-kms.toml")),
+    ("kryoptic", include_str!("../../pkcs11-profiles/kryoptic.toml")),
+    ("luna", include_str!("../../pkcs11-profiles/luna.toml")),
+    ("nethsm", include_str!("../../pkcs11-profiles/nethsm.toml")),
+    ("nshield", include_str!("../../pkcs11-profiles/nshield.toml")),
+    ("nss", include_str!("../../pkcs11-profiles/nss.toml")),
+    ("opencryptoki", include_str!("../../pkcs11-profiles/opencryptoki.toml")),
+    ("p11-kit", include_str!("../../pkcs11-profiles/p11-kit.toml")),
+    ("securosys", include_str!("../../pkcs11-profiles/securosys.toml")),
+    ("smartcard-hsm", include_str!("../../pkcs11-profiles/smartcard-hsm.toml")),
+    ("softhsm2", include_str!("../../pkcs11-profiles/softhsm2.toml")),
+    ("tpm2", include_str!("../../pkcs11-profiles/tpm2.toml")),
+    ("utimaco", include_str!("../../pkcs11-profiles/utimaco.toml")),
+    ("yubihsm2", include_str!("../../pkcs11-profiles/yubihsm2.toml")),
+];
 
 /// One HSM's particulars.
 #[derive(Clone, Debug, Deserialize)]
@@ -27,6 +44,8 @@ pub struct Profile {
     /// The environment variable that names the module's configuration file. It must be set before
     /// the process starts.
     pub conf_env: Option<String>,
+    /// How the vendor's tool attests a key, for the people of a ceremony.
+    pub attestation: Option<String>,
     /// Sessions and threads.
     pub sessions: Sessions,
     /// How each operation is asked for.
@@ -77,6 +96,9 @@ pub struct Mechanisms {
     pub sign_ecdsa: Hashing,
     /// Whether CKM_EDDSA is there.
     pub sign_eddsa: bool,
+    /// Whether CKM_ML_DSA is there (PKCS#11 3.2).
+    #[serde(default)]
+    pub sign_ml_dsa: bool,
     /// RSA key transport.
     pub rsa_decrypt: RsaDecryption,
     /// With `pkcs1`: no answer comes sooner than so many milliseconds after the question, so that
@@ -146,6 +168,13 @@ pub struct Keys {
     pub label_max: usize,
     /// How CKA_EC_PARAMS names Ed25519.
     pub ed25519_parameters: Ed25519Parameters,
+    /// Whether the module knows CKA_COPYABLE (PKCS#11 2.40), so that keys are made with it false.
+    #[serde(default = "yes")]
+    pub copyable: bool,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 /// How CKA_EC_PARAMS names Ed25519.
@@ -225,7 +254,8 @@ impl Profile {
         Self::parse(&text).map_err(problem)
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
+    /// Reads the text of a profile; the error says what is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
         let profile: Self = toml::from_str(text).map_err(|e| e.to_string())?;
         if profile.sessions.call_timeout_seconds == 0 {
             return Err("sessions.call_timeout_seconds must be 1 or more".into());
@@ -290,26 +320,31 @@ impl HashName {
 mod tests {
     use super::*;
 
+    fn softhsm2() -> &'static str {
+        include_str!("../../pkcs11-profiles/softhsm2.toml")
+    }
+
     #[test]
     fn every_built_in_profile_is_valid() {
         for (name, _) in BUILT_IN {
             let profile = Profile::load(name).unwrap();
             assert!(profile.workers(None) > 0);
             assert_eq!(profile.workers(Some(3)), 3);
+            assert!(!profile.modules.is_empty() && !profile.tried.is_empty(), "{name}");
         }
     }
 
     #[test]
     fn an_unknown_field_is_refused() {
-        let text = format!("colour = 1\n{}", BUILT_IN[0].1);
+        let text = format!("colour = 1\n{}", softhsm2());
         assert!(Profile::parse(&text).unwrap_err().contains("colour"));
-        let text = BUILT_IN[0].1.replace("read_write", "read_wriet");
+        let text = softhsm2().replace("read_write", "read_wriet");
         assert!(Profile::parse(&text).unwrap_err().contains("read_wriet"));
     }
 
     #[test]
     fn padding_undone_by_the_module_needs_a_floor() {
-        let text = BUILT_IN[0].1.replace("rsa_decrypt = \"raw\"", "rsa_decrypt = \"pkcs1\"");
+        let text = softhsm2().replace("rsa_decrypt = \"raw\"", "rsa_decrypt = \"pkcs1\"");
         assert!(Profile::parse(&text).unwrap_err().contains("rsa_decrypt_floor_ms"));
         let with = text.replace("oaep_hashes", "rsa_decrypt_floor_ms = 50\noaep_hashes");
         assert!(Profile::parse(&with).is_ok());
@@ -317,7 +352,7 @@ mod tests {
 
     #[test]
     fn an_unknown_name_lists_those_that_are_there() {
-        let error = Profile::load("luna").unwrap_err().to_string();
+        let error = Profile::load("lunar").unwrap_err().to_string();
         assert!(error.contains("softhsm2"), "{error}");
     }
 

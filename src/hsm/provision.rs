@@ -14,7 +14,7 @@ use super::error::{HsmError, KeyProblem};
 use super::event::EVENT;
 use super::keys::{KeyPurpose, described};
 use super::module::ModuleUse;
-use super::objects::{ED25519_NAME, ED25519_OID, P256, P384, P521, read_public};
+use super::objects::{ED25519_NAME, ED25519_OID, P256, P384, P521, ml_dsa_parameters, read_public};
 use super::profile::{Ed25519Parameters, Profile};
 use super::retry::Failure;
 use super::token::{TokenDescription, TokenSelector, all, find};
@@ -149,7 +149,7 @@ impl Hsm {
                 return Err(problem(KeyProblem::Exists));
             }
         }
-        let (public, private) = templates(&recipe, label, &id, purpose);
+        let (public, private) = templates(&recipe, label, &id, purpose, keys.copyable);
         let made = session.generate_key_pair(&recipe.mechanism, &public, &private);
         let (public, _) = made.map_err(|e| match e {
             Error::Pkcs11(RvError::MechanismInvalid | RvError::CurveNotSupported, _) => {
@@ -170,20 +170,20 @@ impl Hsm {
 }
 
 /// A session that is closed on every way out, unless the module was re-initialised meanwhile.
-struct Owned<'a> {
+pub(super) struct Owned<'a> {
     session: Option<Session>,
     module: &'a ModuleUse,
     generation: u64,
 }
 
 impl<'a> Owned<'a> {
-    fn open(module: &'a ModuleUse, slot: Slot) -> Result<Self, Error> {
+    pub(super) fn open(module: &'a ModuleUse, slot: Slot) -> Result<Self, Error> {
         let generation = module.generation();
         let session = module.context().open_rw_session_no_drop(slot)?;
         Ok(Self { session: Some(session), module, generation })
     }
 
-    fn get(&self) -> Result<&Session, Error> {
+    pub(super) fn get(&self) -> Result<&Session, Error> {
         self.session.as_ref().ok_or(Error::NotSupported)
     }
 }
@@ -233,6 +233,11 @@ pub(super) fn recipe(kind: KeyKind, ed25519: Ed25519Parameters) -> Option<Recipe
                 Ed25519Parameters::Oid => ED25519_OID.to_vec(),
             })],
         },
+        KeyKind::MlDsa(set) => Recipe {
+            mechanism: Mechanism::MlDsaKeyPairGen,
+            key_type: KeyType::ML_DSA,
+            parameters: vec![Attribute::ParameterSet(ml_dsa_parameters(set).into())],
+        },
     })
 }
 
@@ -243,6 +248,7 @@ pub(super) fn templates(
     label: &str,
     id: &[u8],
     purpose: KeyPurpose,
+    knows_copyable: bool,
 ) -> (Vec<Attribute>, Vec<Attribute>) {
     let signs = purpose.signs();
     let named = || {
@@ -273,5 +279,8 @@ pub(super) fn templates(
         Attribute::Unwrap(false),
         Attribute::Derive(false),
     ]);
+    if knows_copyable {
+        private.push(Attribute::Copyable(false));
+    }
     (public, private)
 }

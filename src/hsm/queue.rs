@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::module::locked;
 
@@ -20,6 +20,7 @@ pub(super) struct Queue<J> {
 struct State<J> {
     ranks: [VecDeque<J>; RANKS],
     closed: bool,
+    sitting_out: usize,
 }
 
 /// How far the work has come to which a job belongs: what was begun is ended before more is begun.
@@ -56,7 +57,11 @@ pub(super) enum Rejected {
 impl<J: Queued> Queue<J> {
     /// An empty queue in which `capacity` jobs of each rank may wait.
     pub(super) fn new(capacity: usize) -> Self {
-        let state = State { ranks: std::array::from_fn(|_| VecDeque::new()), closed: false };
+        let state = State {
+            ranks: std::array::from_fn(|_| VecDeque::new()),
+            closed: false,
+            sitting_out: 0,
+        };
         Self { state: Mutex::new(state), changed: Condvar::new(), capacity }
     }
 
@@ -66,12 +71,12 @@ impl<J: Queued> Queue<J> {
         if state.closed {
             return Err((Rejected::Closed, job));
         }
+        // A thread that must not take this job, or sits out, would swallow a single wake-up.
+        let particular = job.avoids().is_some() || state.sitting_out > 0;
         let jobs = &mut state.ranks[job.rank() as usize];
         if jobs.len() >= self.capacity {
             return Err((Rejected::Full, job));
         }
-        // A thread that must not take this job would swallow a single wake-up.
-        let particular = job.avoids().is_some();
         jobs.push_back(job);
         drop(state);
         if particular {
@@ -80,6 +85,35 @@ impl<J: Queued> Queue<J> {
             self.changed.notify_one();
         }
         Ok(())
+    }
+
+    /// Puts back a job that was taken, before all others of its rank; it comes back where the queue is
+    /// closed, for the others may have gone.
+    pub(super) fn put_back(&self, job: J) -> Result<(), J> {
+        let mut state = locked(&self.state);
+        if state.closed {
+            return Err(job);
+        }
+        state.ranks[job.rank() as usize].push_front(job);
+        drop(state);
+        self.changed.notify_all();
+        Ok(())
+    }
+
+    /// Waits for `pause` without taking a job; whether the queue was closed meanwhile.
+    pub(super) fn sit_out(&self, pause: Duration) -> bool {
+        let end = Instant::now() + pause;
+        let mut state = locked(&self.state);
+        state.sitting_out += 1;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            if state.closed || left.is_zero() {
+                state.sitting_out -= 1;
+                return state.closed;
+            }
+            let waited = self.changed.wait_timeout(state, left);
+            (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     /// The next job for thread `worker`; none once the queue is closed and empty.
@@ -173,6 +207,30 @@ mod tests {
         queue.push(job(2, None)).unwrap();
         assert_eq!(queue.pop(0), Some(job(2, None)));
         assert_eq!(queue.pop(1), Some(job(1, Some(0))));
+    }
+
+    #[test]
+    fn a_job_put_back_is_the_next_and_wakes_past_those_who_sit_out() {
+        let queue = Queue::new(8);
+        queue.push(job(1, None)).unwrap();
+        queue.push(job(2, None)).unwrap();
+        let first = queue.pop(0).unwrap();
+        queue.put_back(first).unwrap();
+        assert_eq!(queue.pop(1), Some(job(1, None)));
+        assert_eq!(queue.pop(1), Some(job(2, None)));
+        assert!(!queue.sit_out(Duration::from_millis(1)));
+        std::thread::scope(|scope| {
+            let sits_out = scope.spawn(|| queue.sit_out(Duration::from_secs(600)));
+            let works = scope.spawn(|| queue.pop(1));
+            while locked(&queue.state).sitting_out == 0 {
+                std::thread::yield_now();
+            }
+            queue.push(job(3, None)).unwrap();
+            assert_eq!(works.join().unwrap(), Some(job(3, None)));
+            queue.close();
+            assert!(sits_out.join().unwrap());
+        });
+        assert_eq!(queue.put_back(job(4, None)), Err(job(4, None)));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::time::Instant;
 use cryptoki::slot::Slot;
 use tokio::sync::oneshot;
 
+use super::event::EVENT;
 use super::health::Health;
 use super::job::{Answer, Job, JobError, Operation, Reply};
 use super::keys::{Key, KeyPurpose};
@@ -34,6 +35,8 @@ pub(super) struct Shared {
     pub(super) health: Health,
     /// Operations that are known to work, the least precious key's first.
     pub(super) canaries: Mutex<Vec<(Arc<Key>, Operation)>>,
+    /// Threads that wait until the token has room for another session.
+    pub(super) resting: AtomicUsize,
     /// Threads that are in a call that does not come back.
     pub(super) hung: AtomicUsize,
     /// Whether only a new process can help.
@@ -47,6 +50,35 @@ impl Shared {
     /// The token's slot, under the module's present generation.
     pub(super) fn slot(&self) -> Slot {
         *locked(&self.slot)
+    }
+
+    /// The token refused the PIN: no call waits for it, and whoever watches is told once.
+    pub(super) fn refuse_pin(&self, cause: &str) {
+        if self.health.refuse(cause.to_owned()) {
+            let token = &self.token.label;
+            log::error!(
+                event = EVENT; "HSM {token} refuses the PIN ({cause}); it is not tried again: correct the PIN and restart"
+            );
+        }
+    }
+
+    /// How much there is to do, in thousandths of an operation a lane; none while the token is away.
+    pub(super) fn load(&self) -> Option<usize> {
+        let busy = self.lanes.iter().filter(|lane| lane.busy_for().is_some()).count();
+        let waiting = busy + self.queue.len();
+        self.health.is_up().then(|| waiting * 1000 / self.working().max(1))
+    }
+
+    /// How many threads have a session, or may have one.
+    pub(super) fn working(&self) -> usize {
+        self.lanes.len().saturating_sub(self.resting.load(Ordering::Relaxed))
+    }
+
+    /// Lets one more thread rest, but never the last one.
+    pub(super) fn rest(&self) -> bool {
+        let lanes = self.lanes.len();
+        let one_more = |resting: usize| (resting + 1 < lanes).then_some(resting + 1);
+        self.resting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
     }
 
     /// Takes `operation`, which has just worked, as one that tells whether the HSM is there. CA
@@ -74,7 +106,7 @@ impl Shared {
             return Err(error);
         }
         let deadline = Instant::now() + self.profile.call_timeout();
-        let avoid = avoid.filter(|_| self.lanes.len() > 1);
+        let avoid = avoid.filter(|_| self.working() > 1);
         let job = Job { key: Arc::clone(key), operation, deadline, avoid, reply };
         self.queue.push(job).map_err(|(rejected, _)| match rejected {
             Rejected::Full => JobError::Busy,

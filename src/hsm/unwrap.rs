@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use openssl::bn::{BigNum, BigNumRef};
 use openssl::encrypt::Encrypter;
+use openssl::error::ErrorStack;
 use openssl::rsa::Padding;
 use zeroize::Zeroizing;
 
@@ -16,6 +17,7 @@ use super::keys::Key;
 use super::mechanism::{DecryptMechanism, decryption};
 use super::shared::Shared;
 use crate::cms::{KeyTransport, unpad};
+use crate::control::Safeguard;
 use crate::pki::PublicKey;
 use crate::secret::Secret;
 use crate::signing::{BoxFuture, KeyUnwrapper, KeyUseError};
@@ -38,7 +40,7 @@ impl HsmUnwrapper {
         implicit_rejection: Secret,
         canary: Vec<u8>,
     ) -> Option<Self> {
-        let modulus = key.reference.public_key.openssl().rsa().ok()?.n().to_owned().ok()?;
+        let modulus = key.reference.public_key.rsa()?.n().to_owned().ok()?;
         Some(Self { shared, key, implicit_rejection, modulus, canary })
     }
 
@@ -77,6 +79,10 @@ impl HsmUnwrapper {
                 self.shared.call(&self.key, canary, None).await?;
                 Ok(substitute)
             }
+            // Of no length that a key has, so that nothing is decrypted: the caller can tell.
+            Err(JobError::CiphertextRefused) if !Safeguard::ImplicitRejection.holds() => {
+                Ok(Secret::new(Vec::new()))
+            }
             Err(JobError::CiphertextRefused) => Ok(substitute),
             Err(other) => Err(other.into()),
         }
@@ -97,6 +103,9 @@ impl HsmUnwrapper {
     }
 
     fn mechanism(&self, transport: KeyTransport) -> Result<DecryptMechanism, KeyUseError> {
+        if !Safeguard::ImplicitRejection.holds() {
+            return Ok(DecryptMechanism::Pkcs1);
+        }
         decryption(&self.shared.profile.mechanisms, transport).ok_or_else(|| {
             KeyUseError::Refused(format!("the HSM's profile does not undo {transport:?}"))
         })
@@ -127,7 +136,9 @@ impl HsmUnwrapper {
                 unpad::oaep(&block, digest, substitute.len(), &substitute)
                     .unwrap_or_else(|_| substitute.clone())
             }
-            _ if plaintext.len() == substitute.len() => Secret::new(plaintext.to_vec()),
+            _ if plaintext.len() == substitute.len() || !Safeguard::ImplicitRejection.holds() => {
+                Secret::new(plaintext.to_vec())
+            }
             _ => return substitute,
         };
         if plausible { found } else { substitute }
@@ -175,8 +186,8 @@ pub(super) fn encrypted(
     key: &PublicKey,
     transport: KeyTransport,
     content: &[u8],
-) -> Result<Vec<u8>, openssl::error::ErrorStack> {
-    let mut encrypter = Encrypter::new(key.openssl())?;
+) -> Result<Vec<u8>, ErrorStack> {
+    let mut encrypter = Encrypter::new(key.openssl().ok_or_else(ErrorStack::get)?)?;
     match transport {
         KeyTransport::RsaPkcs1v15 => encrypter.set_rsa_padding(Padding::PKCS1)?,
         KeyTransport::RsaOaep(digest) => {

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use cryptoki::context::Function;
 use cryptoki::error::RvError;
@@ -26,9 +27,12 @@ use super::module::locked;
 use super::queue::expired;
 use super::retry::{Class, Failure};
 use super::shared::Shared;
+use crate::control::Safeguard;
 
 /// How often a job may call the HSM away and be tried again after its return.
 const ROUNDS: u32 = 2;
+/// After this a thread that found no room for a session on the token tries again.
+const REST: Duration = Duration::from_secs(5);
 
 /// One thread's state.
 struct Worker {
@@ -87,8 +91,25 @@ impl Worker {
     /// Takes jobs until the queue is closed and empty, or the lane is another's.
     fn run(mut self, holder: u64) {
         let shared = Arc::clone(&self.shared);
-        while let Some(job) = shared.queue.pop(self.number) {
+        while let Some(mut job) = shared.queue.pop(self.number) {
             let result = self.answer(&job, holder);
+            if let Err(JobError::Failed(failure)) = &result
+                && failure.class() == Class::Capacity
+                && shared.rest()
+            {
+                let why = failure.to_string();
+                // The others have sessions. One of them takes it, whichever it is.
+                job.avoid = None;
+                if let Err(job) = shared.queue.put_back(job) {
+                    (job.reply)(result.map(|output| Answer { worker: self.number, output }));
+                }
+                let stays = self.sit_out(&why, holder);
+                shared.resting.fetch_sub(1, Ordering::Relaxed);
+                if stays {
+                    continue;
+                }
+                break;
+            }
             shared.operations.fetch_add(1, Ordering::Relaxed);
             // A refused ciphertext says something about its sender only; who waited too long has
             // counted that himself.
@@ -110,6 +131,40 @@ impl Worker {
         }
         let _inside = shared.module.enter();
         self.close();
+    }
+
+    /// Waits until the token has room for a session of this thread; whether the thread goes on then.
+    fn sit_out(&mut self, why: &str, holder: u64) -> bool {
+        let shared = Arc::clone(&self.shared);
+        let (label, all) = (&shared.token.label, shared.lanes.len());
+        log::warn!(
+            event = EVENT; "HSM {label}: {why}; {} of {all} threads go on, the others try again every {} s",
+            shared.working(), REST.as_secs()
+        );
+        while !shared.queue.sit_out(REST) {
+            let inside = shared.module.enter();
+            let lane = shared.lanes.get(self.number);
+            lane.inspect(|lane| lane.begin(holder));
+            let opened = self.session().map(|_| ());
+            let mine = lane.is_some_and(|lane| lane.end(holder));
+            if opened.is_err() {
+                self.close();
+            }
+            drop(inside);
+            if !mine {
+                // Its call hung, and the lane is another's.
+                shared.hung.fetch_sub(1, Ordering::Relaxed);
+                return false;
+            }
+            if opened.is_ok() {
+                log::info!(
+                    event = EVENT; "HSM {label}: there is room for a session again; {} of {all} threads go on",
+                    shared.working() + 1
+                );
+                return true;
+            }
+        }
+        false
     }
 
     /// Does the job, and waits for the HSM where it is away.
@@ -139,7 +194,7 @@ impl Worker {
                     round += 1;
                 }
                 Ok(Err(JobError::PinRefused(cause))) => {
-                    shared.health.refuse(cause.clone());
+                    shared.refuse_pin(&cause);
                     return Err(JobError::PinRefused(cause));
                 }
                 Ok(result) => return result,
@@ -160,6 +215,7 @@ impl Worker {
         };
         if let (JobError::CiphertextRefused, Operation::Decrypt(mechanism, _)) = (&first, operation)
             && *mechanism != DecryptMechanism::Raw
+            && Safeguard::ImplicitRejection.holds()
         {
             self.spent = true;
             return Err(first);

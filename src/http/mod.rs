@@ -14,6 +14,7 @@
 //! cannot keep the others out; a connection whose request is complete is never cut for another.
 //! HTTP/1.0 and 1.1 only, no upgrades, no Server header.
 
+mod client;
 mod io;
 mod limits;
 mod listener;
@@ -23,6 +24,7 @@ mod service;
 #[cfg(test)]
 mod tests;
 
+pub use client::{post, send};
 pub use limits::Limits;
 pub use listener::{BindError, adopt, bind};
 pub use server::serve;

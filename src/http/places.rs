@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::limits::Limits;
+
 /// What counts as one client: an IPv4 address or an IPv6 /64, the least that a site is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Source(IpAddr);
@@ -24,10 +26,8 @@ impl From<IpAddr> for Source {
 }
 
 /// The places for connections of one server.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Places {
-    total: usize,
-    per_source: usize,
     /// Numbers the moments at which a place begins to wait.
     turns: AtomicU64,
     held: Mutex<HashMap<Source, Vec<Arc<Place>>>>,
@@ -57,9 +57,8 @@ pub(super) struct Held {
 pub(super) struct Busy<'a>(&'a Held);
 
 impl Places {
-    pub(super) fn new(total: usize, per_source: usize) -> Arc<Self> {
-        let (turns, held) = (AtomicU64::new(0), Mutex::default());
-        Arc::new(Self { total: total.max(1), per_source: per_source.max(1), turns, held })
+    pub(super) fn new() -> Arc<Self> {
+        Arc::default()
     }
 
     fn held(&self) -> MutexGuard<'_, HashMap<Source, Vec<Arc<Place>>>> {
@@ -74,13 +73,13 @@ impl Places {
     /// A place for a client at `address`, if need be that of the connection that has waited longest
     /// for its client: of the same source where that has its share, of any source where all places
     /// are taken. `None` where none of them waits.
-    pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Option<Held> {
+    pub(super) fn take(self: &Arc<Self>, address: IpAddr, limits: &Limits) -> Option<Held> {
         let source = Source::from(address);
         let mut held = self.held();
-        if held.get(&source).map_or(0, Vec::len) >= self.per_source {
+        if held.get(&source).map_or(0, Vec::len) >= limits.connections_per_source.max(1) {
             make_room(&mut held, Some(source))?;
         }
-        if held.values().map(Vec::len).sum::<usize>() >= self.total {
+        if held.values().map(Vec::len).sum::<usize>() >= limits.connections.max(1) {
             make_room(&mut held, None)?;
         }
         let place = Arc::new(Place { since: AtomicU64::new(self.turn()), cut: Notify::new() });
@@ -165,13 +164,17 @@ mod tests {
     const A: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
     const B: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
 
+    fn limits(connections: usize, connections_per_source: usize) -> Limits {
+        Limits { connections, connections_per_source, ..Limits::default() }
+    }
+
     #[test]
     fn the_longest_waiting_of_the_source_makes_room() {
-        let places = Places::new(10, 2);
-        let other = places.take(B).unwrap();
-        let first = places.take(A).unwrap();
-        let second = places.take(A).unwrap();
-        let third = places.take(A).unwrap();
+        let (places, limits) = (Places::new(), limits(10, 2));
+        let other = places.take(B, &limits).unwrap();
+        let first = places.take(A, &limits).unwrap();
+        let second = places.take(A, &limits).unwrap();
+        let third = places.take(A, &limits).unwrap();
         assert!(is_cut(&first) && !is_cut(&second) && !is_cut(&third) && !is_cut(&other));
         drop(first);
         assert_eq!(places.count(), 3);
@@ -179,14 +182,14 @@ mod tests {
 
     #[test]
     fn busy_ones_stay_and_wait_anew_afterwards() {
-        let places = Places::new(2, 2);
-        let first = places.take(A).unwrap();
-        let second = places.take(B).unwrap();
+        let (places, limits) = (Places::new(), limits(2, 2));
+        let first = places.take(A, &limits).unwrap();
+        let second = places.take(B, &limits).unwrap();
         let (busy, busy_too) = (first.busy(), second.busy());
-        assert!(places.take(A).is_none(), "nobody waits");
+        assert!(places.take(A, &limits).is_none(), "nobody waits");
         drop(busy_too);
         drop(busy);
-        let third = places.take(A).unwrap();
+        let third = places.take(A, &limits).unwrap();
         assert!(is_cut(&second) && !is_cut(&first), "the second began to wait before the first");
         drop((second, third));
         assert_eq!(places.count(), 1);
@@ -195,14 +198,24 @@ mod tests {
     }
 
     #[test]
+    fn limits_that_sink_take_the_places_of_who_waits() {
+        let places = Places::new();
+        let first = places.take(A, &limits(9, 9)).unwrap();
+        let second = places.take(A, &limits(9, 9)).unwrap();
+        let third = places.take(A, &limits(9, 1)).unwrap();
+        assert!(is_cut(&first) && !is_cut(&second) && !is_cut(&third), "one makes room for one");
+        assert!(places.take(B, &limits(9, 1)).is_some(), "another source has its own share");
+    }
+
+    #[test]
     fn an_ipv6_site_is_one_source() {
-        let places = Places::new(10, 1);
-        let first = places.take("2001:db8::1".parse().unwrap()).unwrap();
-        let neighbour = places.take("2001:db8::ffff:1".parse().unwrap()).unwrap();
-        let stranger = places.take("2001:db8:0:1::1".parse().unwrap()).unwrap();
+        let (places, limits) = (Places::new(), limits(10, 1));
+        let first = places.take("2001:db8::1".parse().unwrap(), &limits).unwrap();
+        let neighbour = places.take("2001:db8::ffff:1".parse().unwrap(), &limits).unwrap();
+        let stranger = places.take("2001:db8:0:1::1".parse().unwrap(), &limits).unwrap();
         assert!(is_cut(&first) && !is_cut(&neighbour) && !is_cut(&stranger));
-        let mapped = places.take("::ffff:192.0.2.1".parse().unwrap()).unwrap();
-        let plain = places.take(A).unwrap();
+        let mapped = places.take("::ffff:192.0.2.1".parse().unwrap(), &limits).unwrap();
+        let plain = places.take(A, &limits).unwrap();
         assert!(is_cut(&mapped) && !is_cut(&plain));
     }
 }

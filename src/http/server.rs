@@ -30,24 +30,24 @@ const FULL: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nRetry-After: 5\r\n\
       Content-Length: 21\r\nConnection: close\r\n\r\ntoo many connections\n";
 
-/// Serves `router` on `listeners`, which share the limits, until `shutdown` ends.
+/// Serves `router` on `listeners`, which share the limits, until `shutdown` ends. Limits that change
+/// meanwhile hold for connections that come afterwards.
 ///
 /// At the end nothing new is accepted; requests that are complete are answered, for
 /// [`Limits::drain`] at the most. The result says how many connections were cut.
 pub async fn serve(
     listeners: Vec<TcpListener>,
     router: Router,
-    limits: Limits,
+    limits: watch::Receiver<Limits>,
     shutdown: impl Future<Output = ()>,
 ) -> usize {
-    let limits = limits.within_open_files();
-    let places = Places::new(limits.connections, limits.connections_per_source);
+    let places = Places::new();
     let (stop, stopped) = watch::channel(false);
     let mut acceptors = JoinSet::new();
     for listener in listeners {
         let server = Server {
             router: router.clone(),
-            limits,
+            limits: limits.clone(),
             places: Arc::clone(&places),
             stopped: stopped.clone(),
         };
@@ -61,7 +61,7 @@ pub async fn serve(
 #[derive(Clone)]
 struct Server {
     router: Router,
-    limits: Limits,
+    limits: watch::Receiver<Limits>,
     places: Arc<Places>,
     stopped: watch::Receiver<bool>,
 }
@@ -70,6 +70,7 @@ impl Server {
     /// Accepts until the service ends, and waits for its connections; how many had to be cut.
     async fn accept(mut self, listener: TcpListener) -> usize {
         let mut connections = JoinSet::new();
+        let mut limits = self.limits.borrow_and_update().within_open_files();
         while !*self.stopped.borrow() {
             tokio::select! {
                 biased;
@@ -79,30 +80,37 @@ impl Server {
                     }
                 }
                 Some(_) = connections.join_next(), if !connections.is_empty() => {}
-                accepted = listener.accept() => match accepted {
-                    Ok((socket, address)) => match self.places.take(address.ip()) {
-                        Some(held) => {
-                            connections.spawn(self.clone().converse(socket, address, held));
-                        }
-                        None => turn_away(&socket),
-                    },
-                    Err(e) => pause_after(&e).await,
-                },
+                accepted = listener.accept() => {
+                    // An error says that the sender is gone: nothing changes any more.
+                    if self.limits.has_changed().unwrap_or_default() {
+                        limits = self.limits.borrow_and_update().within_open_files();
+                    }
+                    match accepted {
+                        Ok((socket, address)) => match self.places.take(address.ip(), &limits) {
+                            Some(held) => {
+                                let server = self.clone();
+                                connections.spawn(server.converse(socket, address, held, limits));
+                            }
+                            None => turn_away(&socket),
+                        },
+                        Err(e) => pause_after(&e).await,
+                    }
+                }
             }
         }
         drop(listener);
         let all = async { while connections.join_next().await.is_some() {} };
-        match timeout(self.limits.drain, all).await {
+        let drain = self.limits.borrow().drain;
+        match timeout(drain, all).await {
             Ok(()) => 0,
             Err(_) => connections.len(),
         }
     }
 
     /// Serves one connection to its end.
-    async fn converse(self, socket: TcpStream, address: SocketAddr, held: Held) {
+    async fn converse(self, socket: TcpStream, address: SocketAddr, held: Held, limits: Limits) {
         // Answers leave at once; failure costs milliseconds.
         let _ = socket.set_nodelay(true);
-        let limits = self.limits;
         let io = ClientIo::new(socket, limits.write_timeout, limits.target);
         let held = Arc::new(held);
         let service = service_fn(|request| {

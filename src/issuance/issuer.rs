@@ -73,6 +73,9 @@ impl Issuer {
                 KeyKind::P256 | KeyKind::P384 | KeyKind::P521
             ),
             SignatureAlgorithm::Ed25519 => certificate.public_key().kind() == KeyKind::Ed25519,
+            SignatureAlgorithm::MlDsa(set) => {
+                certificate.public_key().kind() == KeyKind::MlDsa(set)
+            }
         };
         if !fits {
             let kind = certificate.public_key().kind();

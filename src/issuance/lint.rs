@@ -267,7 +267,9 @@ fn key_usage_problem(value: &[u8], kind: KeyKind) -> Option<&'static str> {
     let forbidden = match kind {
         KeyKind::Rsa(_) => KeyUsage::KEY_AGREEMENT,
         KeyKind::P256 | KeyKind::P384 | KeyKind::P521 => KeyUsage::KEY_ENCIPHERMENT,
-        KeyKind::Ed25519 => KeyUsage::KEY_ENCIPHERMENT | KeyUsage::KEY_AGREEMENT,
+        KeyKind::Ed25519 | KeyKind::MlDsa(_) => {
+            KeyUsage::KEY_ENCIPHERMENT | KeyUsage::KEY_AGREEMENT
+        }
     };
     usage.intersects(forbidden).then_some("has a usage that this kind of key cannot have")
 }

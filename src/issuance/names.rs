@@ -69,6 +69,27 @@ pub enum NamesError {
     NoAlternative(String),
 }
 
+impl NamesError {
+    /// The same without the names themselves, for logs (RFC 8894 section 7.7), with what to change.
+    pub fn without_names(&self) -> String {
+        let rule = match self {
+            Self::Alternative(GeneralNameError::Form { kind, problem, .. }) => {
+                format!("a {kind} name is refused: {problem}")
+            }
+            Self::KindNotAllowed { profile, .. } => {
+                format!("an alternative name is of a kind that profile «{profile}» does not allow")
+            }
+            Self::Domain { allowed, profile, .. } => {
+                format!(
+                    "an alternative name is not under {allowed}, as profile «{profile}» demands"
+                )
+            }
+            others => others.to_string(),
+        };
+        format!("{rule}; change the name on the device, or the profile's `subject` and `san`")
+    }
+}
+
 /// Decides on the names of `csr` by the rules of `profile`.
 pub(super) fn decide(profile: &Profile, csr: &CertificateRequest) -> Result<Names, NamesError> {
     let rules = &profile.subject;
@@ -126,7 +147,9 @@ fn take(profile: &Profile, name: &GeneralName) -> Result<bool, NamesError> {
     name.check_form(rules.wildcards)?;
     let domain = match name {
         GeneralName::Dns(host) => Some(host.as_str()),
-        GeneralName::Email(address) => address.rsplit_once('@').map(|(_, domain)| domain),
+        GeneralName::Email(address) | GeneralName::UserPrincipal(address) => {
+            address.rsplit_once('@').map(|(_, domain)| domain)
+        }
         _ => None,
     };
     let fits = |domain: &str| {

@@ -1,5 +1,7 @@
 //! From a request to the bytes that the CA's key signs.
 
+use std::time::Duration;
+
 use der::asn1::OctetString;
 use der::{Decode, Document};
 use spki::{
@@ -117,8 +119,16 @@ pub fn prepare(
     if !accepted {
         return Err(IssuanceError::RequestSignature(algorithm, profile.name.clone()));
     }
-    let names = names::decide(profile, csr)?;
-    let (not_before, not_after) = validity(issuer, profile, now)?;
+    let mut names = names::decide(profile, csr)?;
+    let length = match csr.validity_wish() {
+        Some(wish) if profile.shorter_validity && wish < profile.validity => wish,
+        Some(wish) => {
+            names.ignored.push(format!("validity of {} hours", wish.as_secs() / 3600));
+            profile.validity
+        }
+        None => profile.validity,
+    };
+    let (not_before, not_after) = validity(issuer, profile, length, now)?;
     let extensions = extensions(issuer, profile, csr.public_key(), &names)?;
     let spki = SubjectPublicKeyInfoOwned::from_der(csr.public_key().spki())?;
     let parts = Parts {
@@ -209,6 +219,7 @@ impl PreparedCertificate {
 fn validity(
     issuer: &Issuer,
     profile: &Profile,
+    length: Duration,
     now: Timestamp,
 ) -> Result<(Timestamp, Timestamp), IssuanceError> {
     let ca = issuer.certificate();
@@ -223,7 +234,7 @@ fn validity(
     let whole = |t: Timestamp| Timestamp::from_unix_seconds(t.unix_seconds());
     let not_before = whole(now.before(profile.backdate)).max(ca.not_before());
     // Both ends belong to the period (RFC 5280 section 4.1.2.5).
-    let end = whole(now).after(profile.validity).before(std::time::Duration::from_secs(1));
+    let end = whole(now).after(length).before(Duration::from_secs(1));
     Ok((not_before, whole(end).min(issuer.not_after())))
 }
 
@@ -234,7 +245,8 @@ fn usable(wanted: KeyUsage, kind: KeyKind) -> KeyUsage {
     match kind {
         KeyKind::Rsa(_) => wanted.without(agreement), // RFC 4055 section 1.2
         KeyKind::P256 | KeyKind::P384 | KeyKind::P521 => wanted.without(encipherment), // RFC 8813
-        KeyKind::Ed25519 => wanted.without(agreement | encipherment), // RFC 8410 section 5
+        // RFC 8410 section 5, RFC 9881 section 3
+        KeyKind::Ed25519 | KeyKind::MlDsa(_) => wanted.without(agreement | encipherment),
     }
 }
 

@@ -25,6 +25,8 @@ pub struct Profile {
     pub name: String,
     /// How long a certificate is valid from the moment of its issuance; never longer than its CA.
     pub validity: Duration,
+    /// Whether a request may ask for less than that.
+    pub shorter_validity: bool,
     /// How far notBefore lies in the past, for devices whose clocks are behind.
     pub backdate: Duration,
     /// Whether basicConstraints CA:FALSE is written out or left out.
@@ -104,6 +106,7 @@ impl Profile {
         Self {
             name: name.into(),
             validity: Duration::from_secs(365 * 86_400),
+            shorter_validity: false,
             backdate: Duration::from_secs(3_600),
             basic_constraints: false,
             key_usage: KeyUsage::DIGITAL_SIGNATURE | KeyUsage::KEY_ENCIPHERMENT,

@@ -153,14 +153,19 @@ impl Entry {
         if der.len() > MAX_ENTRY_LEN { Err(EntryError::TooLarge(der.len())) } else { Ok(der) }
     }
 
-    /// Reads the canonical bytes of one entry; an unknown version is refused by its number.
-    pub fn decode(der: &[u8]) -> Result<Self, EntryError> {
+    /// Refuses an unknown version by its number, whatever follows it.
+    pub fn check_version(der: &[u8]) -> Result<(), EntryError> {
         let outer = AnyRef::from_der(der)?;
         outer.tag().assert_eq(Tag::Sequence)?;
-        let version = u16::decode(&mut SliceReader::new(outer.value())?)?;
-        if version != ENTRY_VERSION {
-            return Err(EntryError::UnknownVersion(version));
+        match u16::decode(&mut SliceReader::new(outer.value())?)? {
+            ENTRY_VERSION => Ok(()),
+            version => Err(EntryError::UnknownVersion(version)),
         }
+    }
+
+    /// Reads the canonical bytes of one entry; an unknown version is refused by its number.
+    pub fn decode(der: &[u8]) -> Result<Self, EntryError> {
+        Self::check_version(der)?;
         let read = Encoded::from_der(der)?;
         Ok(Self {
             sequence: Sequence(read.sequence),

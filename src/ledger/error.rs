@@ -31,6 +31,12 @@ pub enum LedgerError {
         /// By how many seconds.
         seconds: u64,
     },
+    /// What is known of the ledger elsewhere cannot be trusted.
+    #[error("the ledger is not relied on: {0}")]
+    Distrusted(String),
+    /// Nothing is appended by an operator's word or because damage was found.
+    #[error("maintenance mode: {0}")]
+    Maintenance(String),
     /// The writer could not be started.
     #[error("the ledger's writer cannot be started: {0}")]
     NoWriter(String),

@@ -12,6 +12,7 @@ use super::handle::Head;
 use super::merkle::{self, Frontier};
 use super::{Abandoned, Draft, Entry, Event, Index, LedgerError, Record, Sequence, Store, index};
 use crate::clock::{Clock, Timestamp};
+use crate::control::Safeguard;
 
 /// The most entries and bytes of one commit: what keeps the wait for one commit short.
 const COMMIT_ENTRIES: usize = 2048;
@@ -112,8 +113,10 @@ impl Writer {
             if records.is_empty() {
                 continue;
             }
-            if cfg!(feature = "control-no-reservation") {
+            if !Safeguard::Reservation.holds() {
                 acknowledge_reservations(&mut accepted, &records);
+                // As a lazy writer does it; a killed process loses only what it has not written.
+                std::thread::sleep(Duration::from_millis(50));
             }
             let result = self.commit(records);
             for call in &mut accepted {

@@ -79,15 +79,41 @@ impl Ledger {
         drafts: Vec<Draft>,
     ) -> impl Future<Output = Answer> + Send + 'static + use<> {
         let calls = lock(&self.calls).clone();
+        let refusal = self.refusal();
         async move {
             if drafts.is_empty() {
                 return Ok(Vec::new());
+            }
+            if let Some(e) = refusal {
+                return Err(e);
             }
             let (reply, answer) = oneshot::channel();
             let calls = calls.ok_or(LedgerError::Closed)?;
             calls.send(Call { drafts, reply }).await.map_err(|_| LedgerError::Closed)?;
             answer.await.unwrap_or(Err(LedgerError::Closed))
         }
+    }
+
+    /// A ledger on `store` that takes no entries; `head` says why.
+    pub(super) fn without_writer(store: Arc<dyn Store>, head: Arc<Mutex<Head>>) -> Self {
+        let (calls, writer) = (Mutex::new(None), Mutex::new(None));
+        Self { store, calls, writer, head, abandoned: Vec::new() }
+    }
+
+    /// From now on nothing is appended, for the reason `why`, until the ledger is opened anew. What
+    /// was appended before is kept.
+    pub fn take_no_more(&self, why: LedgerError) {
+        lock(&self.head).poisoned.get_or_insert(why);
+    }
+
+    /// Why nothing more is appended, if so.
+    pub fn refusal(&self) -> Option<LedgerError> {
+        lock(&self.head).poisoned.clone()
+    }
+
+    /// Why an append would be refused now, if so: for good, or while the disk is full.
+    pub fn obstacle(&self) -> Option<LedgerError> {
+        self.refusal().or_else(|| self.store.ready().err().map(LedgerError::Store))
     }
 
     /// Where the ledger stands now.

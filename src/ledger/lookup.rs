@@ -204,6 +204,20 @@ impl Ledger {
         Ok(out)
     }
 
+    /// Whether a certificate with this serial number (content octets) was ever revoked for `reason`,
+    /// whatever was said of it since.
+    pub fn was_revoked_for(&self, serial: &[u8], reason: u8) -> Result<bool, LedgerError> {
+        for about in self.store.lookup(Index::Serial, &digest_key(serial))? {
+            match read_entry(&*self.store, about)?.event {
+                Event::Revocation(r) if r.reason == reason && *r.serial == *serial => {
+                    return Ok(true);
+                }
+                _ => {}
+            }
+        }
+        Ok(false)
+    }
+
     /// The last entry that put a serial on the CRL or took one from it; none where there is none.
     pub fn last_status_change(&self) -> Result<Option<Sequence>, LedgerError> {
         let revoked = self.store.lookup(Index::Status, &STATUS_REVOKED)?;

@@ -8,8 +8,10 @@
 //! one (I11).
 
 mod anchor;
+mod backup;
 mod challenges;
 pub mod checkpoint;
+mod cosignature;
 mod draft_rules;
 mod entry;
 mod error;
@@ -28,20 +30,23 @@ mod tbs;
 #[cfg(test)]
 mod tests;
 mod tiles;
+mod unavailable;
 pub mod verify;
 mod waiting;
 
 pub use anchor::{Anchor, AnchorError, CheckpointError, NoteSigner, Schedule, known_heads};
+pub use backup::{BackupFile, BackupRecord, Manifest, ManifestError};
 pub use challenges::ChallengeRecord;
+pub use cosignature::{Cosignature, WitnessKey, add_checkpoint};
 pub use entry::{
     Actor, Draft, ENTRY_VERSION, Entry, EntryError, MAX_ENTRY_LEN, Origin, Outcome, Sequence,
 };
 pub use error::{LedgerError, Refusal};
 pub use event::{
     Abandoned, Authorizer, Backup, BackupAction, Ceremony, Certificate, Challenge, ChallengeAction,
-    Command, Configuration, Decision, Event, Evidence, HsmEvent, KeyAction, KeyEvent, Lifecycle,
-    Pending, Refusals, Reservation, Revocation, RoleChange, Rollover, RolloverStage, SealedRequest,
-    SignedKind, SignedObject, SigningIntent, Verdict, Verification,
+    Command, Configuration, Decision, Event, Evidence, GivenUp, HsmEvent, KeyAction, KeyEvent,
+    Lifecycle, Pending, Refusals, Reservation, Revocation, RoleChange, Rollover, RolloverStage,
+    SealedRequest, SignedKind, SignedObject, SigningIntent, Verdict, Verification,
 };
 pub use handle::{Head, Ledger};
 pub use index::{Index, Key, Posting, postings};

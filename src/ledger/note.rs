@@ -6,8 +6,9 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::pki::{Digest, KeyKind, PublicKey, SignatureAlgorithm};
 
-/// The most octets of a note that is read: sixteen signatures of the largest kind, and a text.
-const MAX_NOTE_LEN: usize = 128 << 10;
+/// The most octets of a note that is read: sixteen signatures of the largest kind, and a text, of which
+/// the longest names the thousands of files of a large backup.
+const MAX_NOTE_LEN: usize = 1 << 20;
 
 /// Why a note is not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,8 +42,9 @@ const ED25519: u8 = 1;
 /// ECDSA over the text, in DER.
 const ECDSA: u8 = 2;
 
-/// Octets of an Ed25519 SubjectPublicKeyInfo before the key itself.
-const ED25519_PREFIX: usize = 12;
+/// What stands before an Ed25519 key in its SubjectPublicKeyInfo (RFC 8410 section 4).
+pub(super) const ED25519_PREFIX: [u8; 12] =
+    [0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0];
 
 impl NoteKey {
     /// The key of a signer: Ed25519, or ECDSA where the token has no Ed25519. The name must have
@@ -53,9 +55,11 @@ impl NoteKey {
             return Err(NoteError::BadKey(format!("«{name}» is no name for a key")));
         }
         let (kind, octets) = match key.kind() {
-            KeyKind::Ed25519 => (ED25519, key.spki().get(ED25519_PREFIX..).unwrap_or_default()),
+            KeyKind::Ed25519 => {
+                (ED25519, key.spki().get(ED25519_PREFIX.len()..).unwrap_or_default())
+            }
             KeyKind::P256 | KeyKind::P384 | KeyKind::P521 => (ECDSA, key.spki()),
-            KeyKind::Rsa(_) => return Err(NoteError::BadKey("its key is RSA".into())),
+            other => return Err(NoteError::BadKey(format!("its key is {other}"))),
         };
         let encoded = [&[kind], octets].concat();
         let digest = match kind {
@@ -68,20 +72,15 @@ impl NoteKey {
 
     /// Reads a verifier's text: `name+id+key`, the id in hexadecimal, the key in base64.
     pub fn from_text(text: &str) -> Result<Self, NoteError> {
-        let bad = || NoteError::BadKey("it is not of the form name+id+key".into());
-        let mut parts = text.trim().splitn(3, '+');
-        let (name, id) = (parts.next().ok_or_else(bad)?, parts.next().ok_or_else(bad)?);
-        let encoded = STANDARD.decode(parts.next().ok_or_else(bad)?).map_err(|_| bad())?;
-        let spki = match encoded.split_first().ok_or_else(bad)? {
-            (&ED25519, key) if key.len() == 32 => {
-                [&[0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0], key].concat()
-            }
+        let (name, id, encoded) = verifier_parts(text)?;
+        let spki = match encoded.split_first().ok_or_else(not_a_verifier)? {
+            (&ED25519, key) if key.len() == 32 => [&ED25519_PREFIX, key].concat(),
             (&ECDSA, spki) => spki.to_vec(),
             _ => return Err(NoteError::BadKey("its type is neither Ed25519 nor ECDSA".into())),
         };
         let key = PublicKey::from_spki(&spki).map_err(|e| NoteError::BadKey(e.to_string()))?;
         let key = Self::new(name, key)?;
-        if hex::encode(key.id) == id { Ok(key) } else { Err(bad()) }
+        if hex::encode(key.id) == id { Ok(key) } else { Err(not_a_verifier()) }
     }
 
     /// The verifier's text of this key.
@@ -153,7 +152,19 @@ pub(super) fn parts(note: &str) -> Result<(&str, &str), NoteError> {
     Ok((text, lines))
 }
 
-fn signature_line(line: &str) -> Result<(&str, Vec<u8>), NoteError> {
+/// Name, id and encoded key of a verifier's text.
+pub(super) fn verifier_parts(text: &str) -> Result<(&str, &str, Vec<u8>), NoteError> {
+    let mut parts = text.trim().splitn(3, '+');
+    let mut part = || parts.next().ok_or_else(not_a_verifier);
+    let (name, id, encoded) = (part()?, part()?, part()?);
+    Ok((name, id, STANDARD.decode(encoded).map_err(|_| not_a_verifier())?))
+}
+
+fn not_a_verifier() -> NoteError {
+    NoteError::BadKey("it is not of the form name+id+key".into())
+}
+
+pub(super) fn signature_line(line: &str) -> Result<(&str, Vec<u8>), NoteError> {
     let rest = line.strip_prefix("\u{2014} ").and_then(|rest| rest.split_once(' '));
     let (name, encoded) = rest.ok_or(NoteError::Malformed("a signature line is none"))?;
     let octets = STANDARD.decode(encoded);

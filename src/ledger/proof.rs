@@ -6,6 +6,9 @@ use super::merkle::{Frontier, Hash, node_hash};
 /// Leaves below a hash of each level are 256 times those of the level before: the tiles' levels.
 const LEVEL_BITS: u32 = 8;
 
+/// Hashes of one level below a hash of the next.
+pub const TILE_WIDTH: u64 = 1 << LEVEL_BITS;
+
 /// Hashes of complete subtrees.
 pub trait HashSource {
     /// The hashes `first..first + count` of `level`: hash `i` is that of the subtree of the 256^level

@@ -42,12 +42,15 @@ impl Ledger {
         sequence: Sequence,
         checkpoint: &str,
     ) -> Result<Option<String>, LedgerError> {
-        let size = Checkpoint::read_unverified(checkpoint)
-            .map_err(|e| StoreError::Damaged(format!("the kept checkpoint: {e}")))?
-            .size;
-        let path = proof::inclusion(&*self.store, sequence.0, size)?;
+        let kept = Checkpoint::read_unverified(checkpoint)
+            .map_err(|e| StoreError::Damaged(format!("the kept checkpoint: {e}")))?;
+        let path = proof::inclusion(&*self.store, sequence.0, kept.size)?;
         let entry = self.store.read(sequence.0, 1)?.pop();
         let Some((path, entry)) = path.zip(entry) else { return Ok(None) };
+        let leaf = leaf_hash(&entry);
+        if !proof::proves_inclusion(leaf, sequence.0, kept.size, &kept.root, &path) {
+            return Err(hashes_damaged());
+        }
         let mut text = format!("{FIRST_LINE}\nextra {}\n", STANDARD.encode(entry));
         text.push_str(&format!("index {sequence}\n"));
         for hash in path {
@@ -65,7 +68,15 @@ impl Ledger {
         if new > self.head().size() {
             return Ok(None);
         }
-        Ok(proof::consistency(&*self.store, old, new)?)
+        let path = proof::consistency(&*self.store, old, new)?;
+        let (Some(before), Some(after)) = (self.root_at(old)?, self.root_at(new)?) else {
+            return Ok(None);
+        };
+        let holds = |path: &Vec<Hash>| proof::proves_consistency(old, &before, new, &after, path);
+        match path {
+            Some(path) if !holds(&path) => Err(hashes_damaged()),
+            path => Ok(path),
+        }
     }
 
     /// The root of the first `size` entries; nothing where there are fewer.
@@ -73,8 +84,24 @@ impl Ledger {
         if size > self.head().size() {
             return Ok(None);
         }
-        Ok(Some(proof::root(&*self.store, size)?))
+        let root = proof::root(&*self.store, size)?;
+        // The head was computed from the entries; what is kept of the tree must lead to it.
+        let head = self.head();
+        let path = proof::consistency(&*self.store, size, head.size())?.unwrap_or_default();
+        if !proof::proves_consistency(size, &root, head.size(), &head.root(), &path) {
+            return Err(hashes_damaged());
+        }
+        Ok(Some(root))
     }
+}
+
+/// What is kept of the tree is not what the entries say.
+pub(super) fn hashes_damaged() -> LedgerError {
+    LedgerError::Distrusted(
+        "the hashes in its folder tree/ do not lead to its head, though its entries do: stop the signer, \
+         delete tree/ and start it again, which makes them anew"
+            .into(),
+    )
 }
 
 /// Checks a proof file with the log's key alone: the entry, and the checkpoint that covers it.

@@ -3,7 +3,7 @@
 
 use super::merkle::{Frontier, Hash};
 use super::proof::HashSource;
-use super::{Index, Key, Posting};
+use super::{ENTRY_VERSION, EntryError, Index, Key, Posting};
 
 /// One entry on its way to the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,12 +78,28 @@ pub enum StoreError {
     /// The files were written by a later version of the program.
     #[error("{0}: use a newer chancery")]
     UnknownFormat(String),
+    /// The ledger was not opened: the signer is in maintenance mode and has none to read or write.
+    #[error("the signer has not opened its ledger and shows nothing of it: {0}")]
+    Unavailable(String),
     /// The index database failed; it is rebuilt from the journal at the next start.
     #[error("the index database failed ({0}); restart the signer, it is then rebuilt")]
     Database(String),
     /// The program was linked without the barrier that makes the database durable.
     #[error("this build does not reach the disk with its flushes ({0}): do not use it")]
     NoBarrier(String),
+}
+
+impl StoreError {
+    /// The entry `sequence` is there as it was written, and cannot be read. One of an unknown version is
+    /// not damaged: it wants the release that wrote it.
+    pub fn unreadable(sequence: u64, why: &EntryError) -> Self {
+        match why {
+            EntryError::UnknownVersion(version) => Self::UnknownFormat(format!(
+                "entry {sequence} has version {version}, this program reads version {ENTRY_VERSION}"
+            )),
+            _ => Self::Damaged(format!("entry {sequence} cannot be read: {why}")),
+        }
+    }
 }
 
 /// Where records are kept, in order and durably. One process at a time.
@@ -105,6 +121,12 @@ pub trait Store: HashSource + Send + Sync {
     /// The entries from `first` on, at most `limit` of them and fewer where the store ends or
     /// finds it convenient; none only at the end.
     fn read(&self, first: u64, limit: usize) -> Result<Vec<Vec<u8>>, StoreError>;
+
+    /// The same as [`Store::read`], from the disk even where memory has them, for who wants to know what
+    /// is there.
+    fn reread(&self, first: u64, limit: usize) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.read(first, limit)
+    }
 
     /// The sequences that are posted under exactly `key`, ascending.
     fn lookup(&self, index: Index, key: &Key) -> Result<Vec<u64>, StoreError>;

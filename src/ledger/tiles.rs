@@ -1,11 +1,12 @@
 //! The tree and the entries as tiles (C2SP tlog-tiles): what a static file server could serve.
 
-use super::StoreError;
-use super::merkle::Hash;
-use super::store::Store;
+use super::merkle::{Frontier, Hash, leaf_hash};
+use super::proof::TILE_WIDTH;
+use super::proof_file::hashes_damaged;
+use super::{Ledger, LedgerError, Sequence, StoreError};
 
 /// Hashes or entries of a full tile.
-const WIDTH: u64 = 256;
+const WIDTH: u64 = TILE_WIDTH;
 
 /// A tile of the log, full or partial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,39 +65,77 @@ impl Tile {
             _ => format!("{level}/{digits}.p/{width}"),
         }
     }
+}
 
-    /// The tile's content in the tree of `size` entries. Nothing where that tree has no such tile:
-    /// a partial tile is there while nothing makes it larger, and at any earlier width.
-    pub fn read(&self, store: &dyn Store, size: u64) -> Result<Option<Vec<u8>>, StoreError> {
-        match *self {
-            Self::Hashes { level, index, width } => {
-                let span = u32::from(level) * 8;
-                let there = size.checked_shr(span).unwrap_or(0);
-                let Some(first) = start(index, width, there) else { return Ok(None) };
-                let hashes: Vec<Hash> = store.hashes(level, first, u64::from(width))?;
-                Ok(Some(hashes.concat()))
+impl Ledger {
+    /// The content of `tile` in the tree of the first `size` entries. Nothing where that tree has no such
+    /// tile: a partial one is there while nothing makes it larger, and at any earlier width.
+    ///
+    /// Hashes that do not lead to the head, and entries that are not those of the hashes, are an error.
+    pub fn tile(&self, tile: &Tile, size: u64) -> Result<Option<Vec<u8>>, LedgerError> {
+        let size = size.min(self.head().size());
+        let (level, index, width) = match *tile {
+            Tile::Hashes { level, index, width } => (level, index, width),
+            Tile::Entries { index, width } => (0, index, width),
+        };
+        let there = size.checked_shr(u32::from(level) * 8).unwrap_or(0);
+        let Some(first) = start(index, width, there) else { return Ok(None) };
+        let mut hashes = self.proven_hashes(level, index, size)?;
+        hashes.truncate(usize::from(width));
+        if let Tile::Hashes { .. } = tile {
+            return Ok(Some(hashes.concat()));
+        }
+        let mut out = Vec::new();
+        let mut next = first;
+        while next < first + u64::from(width) {
+            let left = first + u64::from(width) - next;
+            let entries = self.store.read(next, left as usize)?;
+            if entries.is_empty() {
+                return Err(StoreError::Damaged(format!("entry {next} is missing")).into());
             }
-            Self::Entries { index, width } => {
-                let Some(first) = start(index, width, size) else { return Ok(None) };
-                let mut out = Vec::new();
-                let mut next = first;
-                while next < first + u64::from(width) {
-                    let left = first + u64::from(width) - next;
-                    let entries = store.read(next, left as usize)?;
-                    if entries.is_empty() {
-                        let why = format!("entry {next} is missing");
-                        return Err(StoreError::Damaged(why));
-                    }
-                    for entry in &entries {
-                        // Entries that do not fit were refused when they were encoded.
-                        out.extend_from_slice(&(entry.len() as u16).to_be_bytes());
-                        out.extend_from_slice(entry);
-                    }
-                    next += entries.len() as u64;
+            for (entry, hash) in entries.iter().zip(hashes.iter().skip((next - first) as usize)) {
+                if leaf_hash(entry) != *hash {
+                    return Err(hashes_damaged());
                 }
-                Ok(Some(out))
+                // Entries that do not fit were refused when they were encoded.
+                out.extend_from_slice(&(entry.len() as u16).to_be_bytes());
+                out.extend_from_slice(entry);
+            }
+            next += entries.len() as u64;
+        }
+        Ok(Some(out))
+    }
+
+    /// All hashes of a tile that the tree of `size` entries has, after a look that they lead to the head: a
+    /// complete tile to its hash in the level above, and so on up to the tree's right edge, which makes the
+    /// root.
+    fn proven_hashes(&self, level: u8, index: u64, size: u64) -> Result<Vec<Hash>, LedgerError> {
+        let read = |level: u8, index: u64| {
+            let first = index * WIDTH;
+            let there = size.checked_shr(u32::from(level) * 8).unwrap_or(0);
+            self.store.hashes(level, first, WIDTH.min(there - first))
+        };
+        let hashes = read(level, index)?;
+        let (mut below, mut level, mut index) = (hashes.clone(), level, index);
+        while below.len() as u64 == WIDTH {
+            let mut tree = Frontier::new();
+            below.iter().for_each(|hash| tree.push(*hash));
+            let place = (index % WIDTH) as usize;
+            (level, index) = (level + 1, index / WIDTH);
+            below = read(level, index)?;
+            if below.get(place) != Some(&tree.root()) {
+                return Err(hashes_damaged());
             }
         }
+        // It reads the right edge and holds its root against the head.
+        self.root_at(size)?;
+        Ok(hashes)
+    }
+
+    /// The entries from `first` on as they are stored, at most `limit` and possibly fewer; none only at
+    /// the end.
+    pub fn stored(&self, first: Sequence, limit: usize) -> Result<Vec<Vec<u8>>, LedgerError> {
+        Ok(self.store.read(first.0, limit)?)
     }
 }
 

@@ -2,20 +2,32 @@
 //! signed checkpoints, and the issuers' keys. It trusts nothing but these keys; in particular no
 //! index. The first thing that is wrong ends it.
 
+mod hashes;
+mod tail;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::time::Duration;
 
+use self::hashes::KeptHashes;
 use super::checkpoint::Checkpoint;
 use super::index::{digest_key, one_time_challenges, transaction_key};
 use super::merkle::{Frontier, Hash, leaf_hash};
+use super::proof::HashSource;
 use super::tbs::{Signed, Tbs};
-use super::{Entry, Event, Fingerprint, Key, Sequence, Store, StoreError};
+use super::{Entry, EntryError, Event, Fingerprint, Key, Ledger, Sequence, Store, StoreError};
 use crate::clock::Timestamp;
+use crate::control::Safeguard;
 use crate::pki::PublicKey;
+
+pub use tail::check_tail;
 
 /// How far an entry's time may be before that of an earlier one: what the writer tolerates.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
+
+/// The shortest retry window that an endpoint can have: only after it may a transaction ID stand for
+/// another enrolment (I5). The ledger does not know which one an endpoint had when.
+const SHORTEST_RETRY_WINDOW: Duration = Duration::from_secs(1);
 
 /// Entries that are read at once.
 const PART: usize = 512;
@@ -24,11 +36,27 @@ const PART: usize = 512;
 pub trait EntrySource {
     /// The entries from `first` on, at most `limit` and possibly fewer; none only at the end.
     fn read_entries(&self, first: u64, limit: usize) -> Result<Vec<Vec<u8>>, StoreError>;
+
+    /// The tree's hashes that are kept beside the entries, and of how many of them; none where nobody
+    /// relies on them.
+    fn kept_hashes(&self) -> Option<(&dyn HashSource, u64)> {
+        None
+    }
 }
 
 impl<S: Store + ?Sized> EntrySource for S {
     fn read_entries(&self, first: u64, limit: usize) -> Result<Vec<Vec<u8>>, StoreError> {
         self.read(first, limit)
+    }
+}
+
+impl EntrySource for Ledger {
+    fn read_entries(&self, first: u64, limit: usize) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.store.reread(first, limit)
+    }
+
+    fn kept_hashes(&self) -> Option<(&dyn HashSource, u64)> {
+        Some((&*self.store, u64::MAX))
     }
 }
 
@@ -42,6 +70,47 @@ pub struct Finding {
     pub sequence: Option<Sequence>,
     /// What it is.
     pub what: String,
+    /// What it means for the ledger.
+    pub kind: FindingKind,
+}
+
+/// What a [`Finding`] means for the ledger, and so what is to be done about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FindingKind {
+    /// An entry, or the ledger as a whole, is not what was written.
+    Damaged,
+    /// It could not be read, so that nobody knows what is there.
+    Unread,
+    /// The entries are good so far; what is kept beside them, and made anew from them, is not theirs.
+    Derived,
+}
+
+impl Finding {
+    /// Something that is wrong at the entry `sequence`, or with the ledger as a whole.
+    pub fn at(sequence: Option<Sequence>, what: impl Into<String>) -> Self {
+        Self { sequence, what: what.into(), kind: FindingKind::Damaged }
+    }
+
+    /// The store does not give what it should have, for the reason `e`.
+    fn of_store(e: &StoreError) -> Self {
+        let kind = match e {
+            StoreError::Damaged(_) => FindingKind::Damaged,
+            _ => FindingKind::Unread,
+        };
+        Self { kind, ..Self::at(None, e.to_string()) }
+    }
+
+    /// What its reader has to do, as a clause.
+    pub const fn remedy(&self) -> &'static str {
+        match self.kind {
+            FindingKind::Damaged => "keep its folder as it is, and restore the latest good backup",
+            FindingKind::Unread => "mend the cause",
+            FindingKind::Derived => {
+                "stop the signer, delete tree/, which the next start makes anew, and, once `chancery ledger \
+                 verify` is content, the file `finding` where there is one"
+            }
+        }
+    }
 }
 
 impl fmt::Display for Finding {
@@ -64,6 +133,9 @@ pub struct Verified {
     pub certificates: u64,
     /// Number of checkpoints that the tree agreed with.
     pub checkpoints: u64,
+    /// Number of certificates whose signature was not checked because nobody knows their issuer's key;
+    /// only where that is no finding.
+    pub unknown: u64,
     /// Number of write-ahead entries of which nothing has come so far.
     pub open: u64,
 }
@@ -75,6 +147,13 @@ struct Open {
     reservation: Option<(Fingerprint, String, Key)>,
 }
 
+/// A reservation that used a one-time challenge.
+struct Use {
+    reservation: u64,
+    transaction: Key,
+    request: Fingerprint,
+}
+
 /// A verification under way: [`Verifier::step`] by step, so that it can run beside the service.
 pub struct Verifier {
     issuers: IssuerKeys,
@@ -84,14 +163,20 @@ pub struct Verifier {
     /// their signatures are not checked again.
     trusted: u64,
     frontier: Frontier,
+    kept: KeptHashes,
     last_time: Timestamp,
     open: BTreeMap<u64, Open>,
     transactions: HashSet<Key>,
     /// Abandoned reservations by sequence, with their transaction.
     abandoned: HashMap<u64, Key>,
+    /// When a transaction got a certificate, while a second one would break I5 under any configuration.
+    issued: HashMap<Key, Timestamp>,
     serials: HashSet<Key>,
-    challenges: HashSet<Key>,
+    /// The last use of each one-time challenge.
+    challenges: HashMap<Key, Use>,
     certificates: u64,
+    unknown: u64,
+    passes_unknown: bool,
     agreed: u64,
 }
 
@@ -116,15 +201,27 @@ impl Verifier {
             checkpoints: by_size,
             trusted: trusted.map_or(0, |c| c.size),
             frontier: Frontier::new(),
+            kept: KeptHashes::default(),
             last_time: Timestamp::from_unix_millis(0),
             open: BTreeMap::new(),
             transactions: HashSet::new(),
             abandoned: HashMap::new(),
+            issued: HashMap::new(),
             serials: HashSet::new(),
-            challenges: HashSet::new(),
+            challenges: HashMap::new(),
             certificates: 0,
+            unknown: 0,
+            passes_unknown: false,
             agreed: 0,
         }
+    }
+
+    /// Counts certificates of issuers that nobody knows instead of ending at one: for a service whose
+    /// configuration may have outlived a CA.
+    #[must_use]
+    pub const fn passing_unknown_issuers(mut self) -> Self {
+        self.passes_unknown = true;
+        self
     }
 
     /// What has been verified so far.
@@ -134,6 +231,7 @@ impl Verifier {
             root: self.frontier.root(),
             certificates: self.certificates,
             checkpoints: self.agreed,
+            unknown: self.unknown,
             open: self.open.len() as u64,
         }
     }
@@ -145,18 +243,31 @@ impl Verifier {
         if first >= end {
             return Ok(true);
         }
+        let now = self.last_time;
+        self.issued.retain(|_, time| now.since(*time) < SHORTEST_RETRY_WINDOW);
         let limit = PART.min((end - first) as usize);
-        let entries = source
-            .read_entries(first, limit)
-            .map_err(|e| Finding { sequence: None, what: e.to_string() })?;
+        let entries = source.read_entries(first, limit).map_err(|e| Finding::of_store(&e))?;
+        let mut leaves = Vec::with_capacity(entries.len());
         for bytes in &entries {
             let sequence = self.frontier.size();
-            self.entry(sequence, bytes)
-                .map_err(|what| Finding { sequence: Some(Sequence(sequence)), what })?;
-            self.frontier.push(leaf_hash(bytes));
+            let found = |what: String| Finding::at(Some(Sequence(sequence)), what);
+            // What a later release wrote is unread, not damaged.
+            let entry = Entry::decode(bytes).map_err(|e| match e {
+                EntryError::UnknownVersion(_) => {
+                    Finding { kind: FindingKind::Unread, ..found(e.to_string()) }
+                }
+                _ => found(e.to_string()),
+            })?;
+            self.entry(sequence, bytes, &entry).map_err(found)?;
+            let leaf = leaf_hash(bytes);
+            leaves.push(leaf);
+            self.frontier.push(leaf);
             if sequence + 1 != first + entries.len() as u64 {
                 self.agree(sequence + 1)?;
             }
+        }
+        if let Some((kept, of)) = source.kept_hashes() {
+            self.kept.compare(kept, of, leaves)?;
         }
         Ok(entries.is_empty())
     }
@@ -169,7 +280,7 @@ impl Verifier {
             Some((size, all)) => {
                 let by = all.first().map_or("", |(name, _)| name);
                 let what = format!("the ledger ends at {here} entries, but {by} covers {size}");
-                Err(Finding { sequence: None, what })
+                Err(Finding::at(None, what))
             }
         }
     }
@@ -178,17 +289,16 @@ impl Verifier {
     fn agree(&mut self, size: u64) -> Result<(), Finding> {
         let Some(all) = self.checkpoints.remove(&size) else { return Ok(()) };
         for (name, root) in &all {
-            if cfg!(not(feature = "control-no-tree-check")) && self.frontier.root() != *root {
+            if Safeguard::TreeCheck.holds() && self.frontier.root() != *root {
                 let what = format!("the first {size} entries are not those that {name} covers");
-                return Err(Finding { sequence: size.checked_sub(1).map(Sequence), what });
+                return Err(Finding::at(size.checked_sub(1).map(Sequence), what));
             }
         }
         self.agreed += all.len() as u64;
         Ok(())
     }
 
-    fn entry(&mut self, sequence: u64, bytes: &[u8]) -> Result<(), String> {
-        let entry = Entry::decode(bytes).map_err(|e| e.to_string())?;
+    fn entry(&mut self, sequence: u64, bytes: &[u8], entry: &Entry) -> Result<(), String> {
         if entry.encode().as_deref() != Ok(bytes) {
             return Err("its encoding is not canonical".into());
         }
@@ -200,11 +310,12 @@ impl Verifier {
         }
         self.last_time = self.last_time.max(entry.time);
         match &entry.event {
-            Event::Reservation(r) => self.reservation(sequence, r),
+            Event::Reservation(r) => self.reservation(sequence, entry.time, r),
             Event::Certificate(c) => {
                 let open = self.end(c.reservation)?;
-                let (tbs, issuer, _) =
+                let (tbs, issuer, transaction) =
                     open.reservation.ok_or("it ends an entry that reserved no certificate")?;
+                self.issued.insert(transaction, entry.time);
                 self.certificate(&c.certificate, tbs, &issuer)
             }
             Event::Abandoned(a) => {
@@ -226,7 +337,12 @@ impl Verifier {
         }
     }
 
-    fn reservation(&mut self, sequence: u64, r: &super::Reservation) -> Result<(), String> {
+    fn reservation(
+        &mut self,
+        sequence: u64,
+        time: Timestamp,
+        r: &super::Reservation,
+    ) -> Result<(), String> {
         let tbs = Tbs::read(&r.tbs).map_err(|e| format!("its TBSCertificate: {e}"))?;
         if tbs.serial != &*r.serial {
             return Err("its TBSCertificate has another serial".into());
@@ -238,13 +354,22 @@ impl Verifier {
         if !self.transactions.insert(transaction) {
             return Err("its transaction has another open reservation".into());
         }
+        if self.issued.get(&transaction).is_some_and(|i| time.since(*i) < SHORTEST_RETRY_WINDOW) {
+            return Err("its transaction has a certificate already".into());
+        }
         if let Some(replaced) = r.replaces
             && self.abandoned.get(&replaced) != Some(&transaction)
         {
             return Err(format!("it replaces entry {replaced}, which was not abandoned"));
         }
         for mac in one_time_challenges(&r.evidence) {
-            if !self.challenges.insert(digest_key(mac)) {
+            let now = Use { reservation: sequence, transaction, request: r.request.digest };
+            let Some(before) = self.challenges.insert(digest_key(mac), now) else { continue };
+            // The same request may try again after its reservation was abandoned.
+            if before.request != r.request.digest
+                || before.transaction != transaction
+                || self.abandoned.get(&before.reservation) != Some(&transaction)
+            {
                 return Err("its one-time challenge was used before".into());
             }
         }
@@ -278,6 +403,10 @@ impl Verifier {
         }
         let mut keys = self.issuers.iter().filter(|(name, _)| name == issuer).peekable();
         if keys.peek().is_none() {
+            if self.passes_unknown {
+                self.unknown += 1;
+                return Ok(());
+            }
             return Err(format!("no certificate of the issuer «{issuer}» is known"));
         }
         let algorithm = parts.algorithm().map_err(|e| format!("its certificate: {e}"))?;

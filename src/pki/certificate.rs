@@ -2,6 +2,8 @@
 //! readers refuse (X.509 v1, serials of 33 octets, a critical AKI), so what is read here is only
 //! what SCEP needs; nothing is trusted because it could be read.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use der::asn1::{
     AnyRef, BitStringRef, ContextSpecific, GeneralizedTime, ObjectIdentifier, UtcTime,
 };
@@ -133,14 +135,25 @@ impl Certificate {
             .ok_or_else(|| CertificateError::Malformed("the PEM text holds no certificate".into()))
     }
 
-    /// Reads every certificate of a PEM text, in order.
+    /// Reads every certificate of a PEM text, in order; what stands between them is skipped. Not by
+    /// OpenSSL, which writes an odd encoding anew: the signature is over the octets as they came.
     pub fn all_from_pem(pem: &[u8]) -> Result<Vec<Self>, CertificateError> {
-        let stack = openssl::x509::X509::stack_from_pem(pem)
-            .map_err(|e| CertificateError::Malformed(e.to_string()))?;
-        let der = |c: &openssl::x509::X509| {
-            c.to_der().map_err(|e| CertificateError::Malformed(e.to_string()))
-        };
-        stack.iter().map(|c| Self::from_der(&der(c)?)).collect()
+        const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
+        const END: &str = "-----END CERTIFICATE-----";
+        let text = String::from_utf8_lossy(pem);
+        let (mut rest, mut all) = (&*text, Vec::new());
+        while let Some((_, begun)) = rest.split_once(BEGIN) {
+            let (body, after) = begun.split_once(END).ok_or_else(|| {
+                CertificateError::Malformed(format!("the PEM text lacks the line {END}"))
+            })?;
+            let base64: String = body.split_whitespace().collect();
+            let der = STANDARD.decode(base64).map_err(|e| {
+                CertificateError::Malformed(format!("the PEM text is not base64: {e}"))
+            })?;
+            all.push(Self::from_der(&der)?);
+            rest = after;
+        }
+        Ok(all)
     }
 
     /// The whole certificate in DER, as it came.

@@ -12,11 +12,13 @@ mod certificate;
 mod csr;
 mod digest;
 mod general_name;
+mod ml_dsa;
 mod name_rules;
 mod public_key;
 mod serial;
 mod signature;
 mod time;
+mod validity_wish;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -25,6 +27,7 @@ pub use certificate::{Certificate, CertificateError, Extension};
 pub use csr::{CertificateRequest, ChallengeError, CsrError};
 pub use digest::Digest;
 pub use general_name::{GeneralName, GeneralNameError, GeneralNameKind};
+pub use ml_dsa::MlDsa;
 pub use name_rules::{AttributeProblem, NameRuleError, NameRules, check as check_name};
 pub use name_text::parse as parse_name;
 pub use public_key::{KeyError, KeyKind, PublicKey};

@@ -4,16 +4,20 @@ use der::asn1::{AnyRef, BitStringRef, ObjectIdentifier, UintRef};
 use der::{Decode, Encode, Sequence};
 use openssl::bn::BigNum;
 use openssl::nid::Nid;
-use openssl::pkey::{Id, PKey, Public};
+use openssl::pkey::{Id, PKey, PKeyRef, Public};
 use openssl::rsa::Rsa;
 
-use super::{Digest, SignatureAlgorithm, SignatureError};
+use super::{Digest, MlDsa, SignatureAlgorithm, SignatureError};
 
 /// A public key with the very bytes of its SubjectPublicKeyInfo.
 #[derive(Clone)]
 pub struct PublicKey {
     spki: Vec<u8>,
-    key: PKey<Public>,
+    /// The one encoding of the key, where `spki` has another AlgorithmIdentifier: a key is the same one
+    /// however a client writes it down.
+    canonical: Option<Vec<u8>>,
+    /// None for ML-DSA, which OpenSSL has only from 3.5 on.
+    key: Option<PKey<Public>>,
     kind: KeyKind,
 }
 
@@ -30,6 +34,8 @@ pub enum KeyKind {
     P521,
     /// Ed25519.
     Ed25519,
+    /// ML-DSA of a parameter set.
+    MlDsa(MlDsa),
 }
 
 /// Why a key was not accepted.
@@ -88,6 +94,18 @@ impl PublicKey {
             return Err(KeyError::Malformed(format!("it has {} bytes, more than 4096", der.len())));
         }
         let oid = spki.algorithm.oid;
+        if let Some(set) = MlDsa::ALL.into_iter().find(|set| oid.to_string() == set.oid()) {
+            let kind = KeyKind::MlDsa(set);
+            let found = Self { spki: der.to_vec(), canonical: None, key: None, kind };
+            // RFC 9881 section 2: parameters must be absent.
+            if found.key_bits().len() != set.key_len() || !found.has_canonical_algorithm() {
+                let wanted = set.key_len();
+                return Err(KeyError::Malformed(format!(
+                    "a key of {set} has {wanted} bytes and its algorithm no parameters"
+                )));
+            }
+            return Ok(found);
+        }
         let key = rsa(&spki).map_or_else(|| PKey::public_key_from_der(der), Ok);
         let key = key.map_err(|_| match oid.to_string().as_str() {
             known @ ("1.2.840.113549.1.1.1" | "1.2.840.10045.2.1") => {
@@ -119,7 +137,12 @@ impl PublicKey {
             Id::ED25519 => KeyKind::Ed25519,
             _ => return Err(KeyError::Unsupported(oid.to_string())),
         };
-        Ok(Self { spki: der.to_vec(), key, kind })
+        let mut found = Self { spki: der.to_vec(), canonical: None, key: None, kind };
+        if !found.has_canonical_algorithm() {
+            found.canonical = Some(key.public_key_to_der().map_err(|e| malformed(&e))?);
+        }
+        found.key = Some(key);
+        Ok(found)
     }
 
     /// The key of an OpenSSL object.
@@ -137,14 +160,24 @@ impl PublicKey {
         self.kind
     }
 
-    /// The key as OpenSSL has it.
-    pub fn openssl(&self) -> &PKey<Public> {
-        &self.key
+    /// The key as OpenSSL has it; none for ML-DSA.
+    pub fn openssl(&self) -> Option<&PKeyRef<Public>> {
+        self.key.as_deref()
     }
 
-    /// SHA-256 of the SubjectPublicKeyInfo: the key's identity in the ledger and in ceremonies.
+    /// The key's numbers; none where it is not RSA.
+    pub fn rsa(&self) -> Option<Rsa<Public>> {
+        self.key.as_ref()?.rsa().ok()
+    }
+
+    /// SHA-256 of the SubjectPublicKeyInfo, with the AlgorithmIdentifier as it should be: the key's
+    /// identity in the ledger and in ceremonies.
     pub fn fingerprint(&self) -> [u8; 32] {
-        openssl::sha::sha256(&self.spki)
+        openssl::sha::sha256(self.identity())
+    }
+
+    fn identity(&self) -> &[u8] {
+        self.canonical.as_deref().unwrap_or(&self.spki)
     }
 
     /// SHA-1 of the key's bit string: the subject key identifier (RFC 5280 section 4.2.1.2, method 1).
@@ -152,7 +185,8 @@ impl PublicKey {
         openssl::sha::sha1(&self.key_bits())
     }
 
-    /// The content of the key's bit string: RSAPublicKey in DER, an EC point, or an Ed25519 key.
+    /// The content of the key's bit string: RSAPublicKey in DER, an EC point, or the bytes of an
+    /// Ed25519 or ML-DSA key.
     pub fn key_bits(&self) -> Vec<u8> {
         let spki = Spki::from_der(&self.spki);
         // from_spki read the same bytes, so there always is something here.
@@ -168,6 +202,7 @@ impl PublicKey {
             KeyKind::P384 => "301006072a8648ce3d020106052b81040022",
             KeyKind::P521 => "301006072a8648ce3d020106052b81040023",
             KeyKind::Ed25519 => "300506032b6570",
+            KeyKind::MlDsa(set) => set.identifier_hex(),
         };
         let found = Spki::from_der(&self.spki).and_then(|s| s.algorithm.to_der());
         found.is_ok_and(|der| hex::encode(der) == expected)
@@ -180,7 +215,14 @@ impl PublicKey {
         message: &[u8],
         signature: &[u8],
     ) -> Result<(), SignatureError> {
-        algorithm.verify(&self.key, message, signature)
+        match (algorithm, self.kind, &self.key) {
+            (SignatureAlgorithm::MlDsa(wanted), KeyKind::MlDsa(set), _) if wanted == set => {
+                let verifies = set.verifies(&self.key_bits(), message, signature);
+                if verifies { Ok(()) } else { Err(SignatureError::Mismatch) }
+            }
+            (_, _, Some(key)) => algorithm.verify(key, message, signature),
+            (_, _, None) => Err(SignatureError::WrongKey),
+        }
     }
 }
 
@@ -193,6 +235,7 @@ impl KeyKind {
             Self::P384 => SignatureAlgorithm::Ecdsa(Digest::Sha384),
             Self::P521 => SignatureAlgorithm::Ecdsa(Digest::Sha512),
             Self::Ed25519 => SignatureAlgorithm::Ed25519,
+            Self::MlDsa(set) => SignatureAlgorithm::MlDsa(set),
         }
     }
 
@@ -210,14 +253,15 @@ impl std::fmt::Display for KeyKind {
             Self::P384 => f.write_str("P-384"),
             Self::P521 => f.write_str("P-521"),
             Self::Ed25519 => f.write_str("Ed25519"),
+            Self::MlDsa(set) => set.fmt(f),
         }
     }
 }
 
 impl PartialEq for PublicKey {
-    /// Equal when the SubjectPublicKeyInfo is, byte for byte.
+    /// Equal when it is the same key: the SubjectPublicKeyInfo, with the AlgorithmIdentifier as it should be.
     fn eq(&self, other: &Self) -> bool {
-        self.spki == other.spki
+        self.identity() == other.identity()
     }
 }
 
@@ -246,6 +290,21 @@ mod tests {
         assert_eq!(key.kind(), KeyKind::P256);
         assert!(key.has_canonical_algorithm());
         assert_eq!(PublicKey::from_spki(key.spki()), Ok(key));
+    }
+
+    #[test]
+    fn a_key_is_the_same_one_however_its_algorithm_is_written() {
+        let key = PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap();
+        let der = key.public_key_to_der().unwrap();
+        let usual = PublicKey::from_spki(&der).unwrap();
+        // rsaEncryption with a number of its own kind for its parameters, which OpenSSL reads over.
+        let at = der.windows(2).position(|w| w == [5, 0]).unwrap();
+        let mut odd = der;
+        odd[at] = 0x45;
+        let odd = PublicKey::from_spki(&odd).unwrap();
+        assert!(!odd.has_canonical_algorithm() && odd.spki() != usual.spki());
+        assert_eq!(odd.fingerprint(), usual.fingerprint());
+        assert_eq!(odd, usual);
     }
 
     #[test]

@@ -95,6 +95,53 @@ mod tests {
         assert_eq!(SerialNumber::random(&Fixed(0x11)).unwrap().content().len(), 16);
     }
 
+    /// What is wrong with many serials of one source.
+    fn flaw(random: &dyn Random) -> Option<String> {
+        const COUNT: usize = 20_000;
+        let mut seen = std::collections::HashSet::new();
+        let mut ones = [0usize; 128];
+        for _ in 0..COUNT {
+            let serial = SerialNumber::random(random).ok()?;
+            let content = serial.content();
+            if content.len() > 20 || content[0] & 0x80 != 0 || content == [0] {
+                return Some(format!("{serial:?} is not positive and of 20 octets at most"));
+            }
+            if !seen.insert(content.to_vec()) {
+                return Some(format!("{serial:?} comes twice"));
+            }
+            let mut bits = [0; 16];
+            let significant = content.strip_prefix(&[0]).unwrap_or(content);
+            bits[16 - significant.len()..].copy_from_slice(significant);
+            for (at, count) in ones.iter_mut().enumerate() {
+                *count += usize::from(bits[at / 8] >> (7 - at % 8) & 1);
+            }
+        }
+        // Six standard deviations of a fair coin.
+        let bound = (COUNT as f64).sqrt() * 3.0;
+        let skew = |count: usize| (count as f64 - COUNT as f64 / 2.0).abs();
+        let (at, count) = ones.iter().enumerate().find(|(_, count)| skew(**count) > bound)?;
+        Some(format!("bit {at} is set in {count} of {COUNT}"))
+    }
+
+    /// Serials in a row, as a counter gives them.
+    struct Counter(std::sync::atomic::AtomicU64);
+    impl Random for Counter {
+        fn fill(&self, buffer: &mut [u8]) -> Result<(), RandomError> {
+            buffer.fill(0x5a);
+            let next = self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            buffer[8..16].copy_from_slice(&next.to_be_bytes());
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn t40_every_bit_is_random() {
+        assert_eq!(flaw(&crate::random::SystemRandom), None);
+        // The control: a counter and a constant are found out.
+        assert!(flaw(&Counter(7.into())).is_some_and(|f| f.contains("bit")));
+        assert!(flaw(&Fixed(0x77)).is_some_and(|f| f.contains("twice")));
+    }
+
     #[test]
     fn fails_with_its_source() {
         assert!(SerialNumber::random(&Broken).is_err());

@@ -5,7 +5,7 @@ use openssl::pkey::{Id, PKeyRef, Public};
 use openssl::rsa::Padding;
 use openssl::sign::{RsaPssSaltlen, Verifier};
 
-use super::Digest;
+use super::{Digest, MlDsa};
 
 /// A signature algorithm of X.509 and CMS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -18,6 +18,8 @@ pub enum SignatureAlgorithm {
     Ecdsa(Digest),
     /// Ed25519 (RFC 8410).
     Ed25519,
+    /// ML-DSA, pure, with an empty context (RFC 9881).
+    MlDsa(MlDsa),
 }
 
 /// Why a signature was not accepted.
@@ -35,7 +37,7 @@ pub enum SignatureError {
 }
 
 impl SignatureAlgorithm {
-    /// The object identifier (RFC 4055, RFC 5758, RFC 8410).
+    /// The object identifier (RFC 4055, RFC 5758, RFC 8410, RFC 9881).
     pub fn oid(self) -> ObjectIdentifier {
         ObjectIdentifier::new_unwrap(match self {
             Self::RsaPkcs1(Digest::Md5) => "1.2.840.113549.1.1.4",
@@ -49,6 +51,7 @@ impl SignatureAlgorithm {
             Self::Ecdsa(Digest::Sha384) => "1.2.840.10045.4.3.3",
             Self::Ecdsa(Digest::Sha512) => "1.2.840.10045.4.3.4",
             Self::Ed25519 => "1.3.101.112",
+            Self::MlDsa(set) => set.oid(),
         })
     }
 
@@ -61,7 +64,7 @@ impl SignatureAlgorithm {
         match self {
             Self::RsaPkcs1(_) => body.extend_from_slice(&[0x05, 0x00]),
             Self::RsaPss(digest) => body.extend_from_slice(&pss_parameters(digest)),
-            Self::Ecdsa(_) | Self::Ed25519 => {}
+            Self::Ecdsa(_) | Self::Ed25519 | Self::MlDsa(_) => {}
         }
         wrap(0x30, &body)
     }
@@ -74,6 +77,7 @@ impl SignatureAlgorithm {
     ) -> Result<Self, SignatureError> {
         let all = Digest::ALL.into_iter();
         let simple = all.flat_map(|d| [Self::RsaPkcs1(d), Self::Ecdsa(d)]).chain([Self::Ed25519]);
+        let simple = simple.chain(MlDsa::ALL.map(Self::MlDsa));
         if let Some(found) =
             simple.into_iter().find(|a| a.oid() == oid && *a != Self::Ecdsa(Digest::Md5))
         {
@@ -88,16 +92,17 @@ impl SignatureAlgorithm {
             .ok_or_else(|| SignatureError::UnknownAlgorithm(oid.to_string()))
     }
 
-    /// The digest that the algorithm applies to the message; none for Ed25519.
+    /// The digest that the algorithm applies to the message; none for Ed25519 and ML-DSA.
     pub const fn digest(self) -> Option<Digest> {
         match self {
             Self::RsaPkcs1(d) | Self::RsaPss(d) | Self::Ecdsa(d) => Some(d),
-            Self::Ed25519 => None,
+            Self::Ed25519 | Self::MlDsa(_) => None,
         }
     }
 
-    /// Verifies `signature` over `message` with `key`, in software.
-    pub fn verify(
+    /// Verifies `signature` over `message` with `key`, in software. Never by ML-DSA, which OpenSSL has
+    /// only from 3.5 on: see [`PublicKey::verify`](super::PublicKey::verify).
+    pub(super) fn verify(
         self,
         key: &PKeyRef<Public>,
         message: &[u8],
@@ -107,6 +112,7 @@ impl SignatureAlgorithm {
             Self::RsaPkcs1(_) | Self::RsaPss(_) => key.id() == Id::RSA,
             Self::Ecdsa(_) => key.id() == Id::EC,
             Self::Ed25519 => key.id() == Id::ED25519,
+            Self::MlDsa(_) => false,
         };
         if !fits {
             return Err(SignatureError::WrongKey);
@@ -144,6 +150,7 @@ impl std::fmt::Display for SignatureAlgorithm {
             Self::RsaPss(d) => write!(f, "RSA-PSS with {d}"),
             Self::Ecdsa(d) => write!(f, "ECDSA with {d}"),
             Self::Ed25519 => f.write_str("Ed25519"),
+            Self::MlDsa(set) => set.fmt(f),
         }
     }
 }

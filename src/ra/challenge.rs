@@ -11,6 +11,9 @@ use crate::pki::Digest;
 use crate::random::{Random, RandomError};
 use crate::secret::Secret;
 
+/// The random bytes of a challenge that is made here.
+const GENERATED: usize = 24;
+
 /// The key under which challenges are kept; it lives in the signer's state, never in the configuration.
 #[derive(Clone, Debug)]
 pub struct ChallengeKey(Secret);
@@ -65,6 +68,14 @@ impl ChallengeKey {
         self.compute(b"chancery challenge v1\0", endpoint, challenge)
     }
 
+    /// What stands in for the one-time challenge of a transaction ID that has none: the same each
+    /// time, as long as one that [`generate`] makes, and known to nobody.
+    pub fn absent(&self, endpoint: &str, transaction_id: &[u8]) -> Result<Secret, ChallengeError> {
+        let id = Secret::new(transaction_id.to_vec());
+        let mac = self.compute(b"chancery absent challenge v1\0", endpoint, &id)?;
+        Ok(Secret::new(hex::encode(&mac.0[..GENERATED]).into_bytes()))
+    }
+
     fn compute(
         &self,
         purpose: &[u8],
@@ -87,6 +98,19 @@ impl ChallengeMac {
     /// The octets.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+
+    /// The transaction ID by which a one-time challenge is found: 64 hexadecimal digits.
+    pub fn transaction_id(&self) -> String {
+        hex::encode(self.0)
+    }
+
+    /// The MAC that `id` is the transaction ID of.
+    pub fn from_transaction_id(id: &[u8]) -> Option<Self> {
+        let bytes = hex::decode(id).ok()?;
+        let mac = <[u8; 32]>::try_from(bytes).ok().map(Self)?;
+        // One spelling: another one would be another transaction.
+        (mac.transaction_id().as_bytes() == id).then_some(mac)
     }
 
     /// Compares in constant time.
@@ -126,7 +150,7 @@ impl FromStr for ChallengeMac {
 /// A new challenge of 192 bits as 48 hexadecimal digits: letters and digits alone, so that every
 /// form and command line of a device takes it.
 pub fn generate(random: &dyn Random) -> Result<Secret, RandomError> {
-    let bytes: [u8; 24] = crate::random::bytes(random)?;
+    let bytes: [u8; GENERATED] = crate::random::bytes(random)?;
     Ok(Secret::new(hex::encode(bytes).into_bytes()))
 }
 
@@ -160,6 +184,23 @@ mod tests {
             assert!(bad.parse::<ChallengeMac>().is_err(), "{bad}");
         }
         assert!(ChallengeKey::new(Secret::new(vec![0; 16])).is_err());
+    }
+
+    #[test]
+    fn a_transaction_id_names_its_challenge_in_one_spelling() {
+        let mac = key(1).one_time_mac("device", &secret("abc")).unwrap();
+        let id = mac.transaction_id();
+        assert!(ChallengeMac::from_transaction_id(id.as_bytes()).unwrap().matches(&mac));
+        for other in ["", &id[1..], &id[2..], &format!("{id}00"), "x"] {
+            assert!(ChallengeMac::from_transaction_id(other.as_bytes()).is_none(), "{other}");
+        }
+        let upper = id.to_uppercase();
+        assert!(upper == id || ChallengeMac::from_transaction_id(upper.as_bytes()).is_none());
+        let absent = |id: &[u8]| key(1).absent("device", id).unwrap();
+        assert_eq!(absent(b"a").len(), generate(&crate::random::SystemRandom).unwrap().len());
+        assert!(
+            absent(b"a").ct_eq(absent(b"a").expose()) && !absent(b"a").ct_eq(absent(b"b").expose())
+        );
     }
 
     #[test]

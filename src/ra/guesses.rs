@@ -1,6 +1,7 @@
 //! Wrong challenge passwords are counted, a source at a time and all together, so that nobody can
 //! try many (docs/threats.md t04). Who has had too many wrong ones is told to come back later
-//! before a challenge is looked at, so that the answer says nothing of the challenge.
+//! before a challenge is looked at, so that the answer says nothing of the challenge. Queries for
+//! what is not there (t19) and envelopes that cannot be opened (t14) are counted in the same way.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 
-/// How many wrong challenges are borne.
+/// How many misses are borne.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GuessLimits {
     /// From one source (an IPv4 address, an IPv6 /64) in a window.
@@ -20,11 +21,11 @@ pub struct GuessLimits {
     pub window: Duration,
 }
 
-/// The wrong challenges of the current window. Simultaneous requests can go over a limit by as
+/// The misses of the current window. Simultaneous requests can go over a limit by as
 /// many as are being decided at that moment.
 #[derive(Debug)]
 pub struct Guesses {
-    limits: GuessLimits,
+    limits: Mutex<GuessLimits>,
     window: Mutex<Window>,
 }
 
@@ -35,7 +36,7 @@ struct Window {
     sources: HashMap<IpAddr, u32>,
 }
 
-/// No challenge of this source is looked at for a while.
+/// Nothing of the kind that comes from this source is looked at for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooManyGuesses {
     /// Seconds until the window ends; at least 1.
@@ -45,36 +46,47 @@ pub struct TooManyGuesses {
 impl Guesses {
     /// Nothing counted yet.
     pub fn new(limits: GuessLimits) -> Self {
-        Self { limits, window: Mutex::default() }
+        Self { limits: Mutex::new(limits), window: Mutex::default() }
     }
 
-    /// Whether a challenge that came from `source` may be looked at now.
+    /// Other limits from now on; what was counted counts on.
+    pub fn limit(&self, limits: GuessLimits) {
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = limits;
+    }
+
+    fn limits(&self) -> GuessLimits {
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether what came from `source` may be looked at now.
     pub fn admit(&self, source: IpAddr, now: Timestamp) -> Result<(), TooManyGuesses> {
-        let window = self.current(now);
+        let limits = self.limits();
+        let window = self.current(now, &limits);
         let of_source = window.sources.get(&network(source)).copied().unwrap_or_default();
-        if of_source < self.limits.per_source && window.total < self.limits.total {
+        if of_source < limits.per_source && window.total < limits.total {
             return Ok(());
         }
-        let end = window.began.unwrap_or(now).after(self.limits.window);
+        let end = window.began.unwrap_or(now).after(limits.window);
         let left = end.since(now).as_millis().div_ceil(1000);
         Err(TooManyGuesses { retry_after_seconds: u32::try_from(left).unwrap_or(u32::MAX).max(1) })
     }
 
-    /// Counts a wrong challenge from `source`; says whether this one reached a limit.
+    /// Counts a miss of `source`; says whether this one reached a limit.
     pub fn missed(&self, source: IpAddr, now: Timestamp) -> bool {
-        let mut window = self.current(now);
+        let limits = self.limits();
+        let mut window = self.current(now, &limits);
         window.total = window.total.saturating_add(1);
         let total = window.total;
         let of_source = window.sources.entry(network(source)).or_default();
         *of_source = of_source.saturating_add(1);
-        *of_source == self.limits.per_source || total == self.limits.total
+        *of_source == limits.per_source || total == limits.total
     }
 
     /// The window of `now`; a clock that went back begins a new one.
-    fn current(&self, now: Timestamp) -> MutexGuard<'_, Window> {
+    fn current(&self, now: Timestamp, limits: &GuessLimits) -> MutexGuard<'_, Window> {
         // Held for arithmetic only; a poisoned one is still in order.
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = |began: Timestamp| now >= began && now.since(began) < self.limits.window;
+        let fresh = |began: Timestamp| now >= began && now.since(began) < limits.window;
         if !window.began.is_some_and(fresh) {
             *window = Window { began: Some(now), ..Window::default() };
         }
@@ -116,6 +128,20 @@ mod tests {
         assert_eq!(guesses.admit(bad, at(11)), Err(TooManyGuesses { retry_after_seconds: 50 }));
         assert_eq!(guesses.admit(good, at(11)), Ok(()), "others are served");
         assert_eq!(guesses.admit(bad, at(61)), Ok(()), "the window is over");
+    }
+
+    #[test]
+    fn other_limits_hold_for_what_was_counted() {
+        let guesses = Guesses::new(LIMITS);
+        let source = address("192.0.2.1");
+        for _ in 0..2 {
+            guesses.missed(source, at(0));
+        }
+        assert_eq!(guesses.admit(source, at(0)), Ok(()));
+        guesses.limit(GuessLimits { per_source: 2, ..LIMITS });
+        assert!(guesses.admit(source, at(0)).is_err());
+        guesses.limit(LIMITS);
+        assert_eq!(guesses.admit(source, at(0)), Ok(()));
     }
 
     #[test]

@@ -168,6 +168,7 @@ impl KeyPolicy {
             KeyKind::P384 => check_point(&bits, 48),
             KeyKind::P521 => check_point(&bits, 66),
             KeyKind::Ed25519 => check_ed25519(&bits),
+            KeyKind::MlDsa(_) => Ok(()), // every string of the right length is a key
         }
     }
 
@@ -221,8 +222,8 @@ impl OwnKeys {
 
 impl Identity {
     fn of(key: &PublicKey) -> Self {
-        let modulus = key.openssl().rsa().map(|rsa| rsa.n().to_vec());
-        Self(modulus.unwrap_or_else(|_| key.spki().to_vec()))
+        let modulus = key.rsa().map(|rsa| rsa.n().to_vec());
+        Self(modulus.unwrap_or_else(|| key.spki().to_vec()))
     }
 }
 

@@ -45,7 +45,7 @@ mod tests {
     use crate::scep::Legacy;
 
     fn text(legacy: Legacy, renewal: bool, next_ca_certificate: bool) -> String {
-        let algorithms = AlgorithmPolicy { legacy };
+        let algorithms = AlgorithmPolicy { legacy, ..AlgorithmPolicy::default() };
         Capabilities { algorithms, renewal, next_ca_certificate }.text()
     }
 

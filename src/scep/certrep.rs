@@ -5,7 +5,7 @@ use super::attributes::{
     TRANSACTION_ID,
 };
 use super::{AlgorithmPolicy, FailInfo, MessageType, PkiStatus, ReplyContext};
-use crate::cms::{self, Attribute, CmsError, UnsignedData, tag, tlv};
+use crate::cms::{self, Attribute, CmsError, PasswordKey, Receiver, UnsignedData, tag, tlv};
 use crate::pki::{Certificate, Digest, KeyKind, SignatureAlgorithm};
 use crate::random::{self, Random, RandomError};
 
@@ -27,7 +27,7 @@ pub enum CertRepError {
     #[error("the request's signer has not been verified; only a FAILURE can be sent")]
     NoRequester,
     /// The key of the request's signer cannot receive an envelope.
-    #[error("the reply cannot be enveloped to the requester's {0} key; RSA is needed")]
+    #[error("the reply cannot be enveloped to the requester's {0} key")]
     RequesterKey(KeyKind),
     /// Building the message failed.
     #[error("the reply cannot be built: {0}")]
@@ -38,14 +38,16 @@ pub enum CertRepError {
 }
 
 impl CertRep {
-    /// SUCCESS with certificates, the issued one first, enveloped to the request's signer.
+    /// SUCCESS with certificates, the issued one first, enveloped to the request's signer, or under
+    /// `password` where the request was.
     pub fn success(
         request: &ReplyContext,
         certificates: &[&Certificate],
+        password: Option<&PasswordKey>,
         policy: &AlgorithmPolicy,
         random: &dyn Random,
     ) -> Result<UnsignedCertRep, CertRepError> {
-        Self::enveloped(request, &cms::certs_only(certificates), policy, random)
+        Self::enveloped(request, &cms::certs_only(certificates), password, policy, random)
     }
 
     /// SUCCESS with the newest CRL in DER and no certificate: the answer to GetCRL.
@@ -55,7 +57,7 @@ impl CertRep {
         policy: &AlgorithmPolicy,
         random: &dyn Random,
     ) -> Result<UnsignedCertRep, CertRepError> {
-        Self::enveloped(request, &cms::crl_only(crl), policy, random)
+        Self::enveloped(request, &cms::crl_only(crl), None, policy, random)
     }
 
     /// FAILURE. `text` is for people and must hold no secret. Where an envelope could not be opened
@@ -86,17 +88,20 @@ impl CertRep {
     fn enveloped(
         request: &ReplyContext,
         content: &[u8],
+        password: Option<&PasswordKey>,
         policy: &AlgorithmPolicy,
         random: &dyn Random,
     ) -> Result<UnsignedCertRep, CertRepError> {
         let requester = request.requester().ok_or(CertRepError::NoRequester)?;
         let kind = requester.public_key().kind();
-        if !kind.is_rsa() {
-            return Err(CertRepError::RequesterKey(kind));
-        }
         let algorithms = policy.reply(request);
-        let envelope =
-            cms::seal(content, requester, algorithms.cipher, algorithms.transport, random)?;
+        let to = match password {
+            Some(key) => Receiver::Password(key),
+            None if kind.is_rsa() => Receiver::Rsa(requester, algorithms.transport),
+            None if policy.can_envelope_to(kind) => Receiver::Agreement(requester),
+            None => return Err(CertRepError::RequesterKey(kind)),
+        };
+        let envelope = cms::seal(content, to, algorithms.cipher, random)?;
         Self::build(request, PkiStatus::Success, Some(envelope), vec![], policy, random)
     }
 

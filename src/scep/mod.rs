@@ -16,6 +16,8 @@ mod capabilities;
 mod certrep;
 mod content;
 mod policy;
+#[cfg(test)]
+mod properties;
 mod reply_context;
 mod request;
 mod status;

@@ -14,6 +14,8 @@ const MIN_RSA_BITS: u32 = 2048;
 pub struct AlgorithmPolicy {
     /// The switches for old clients.
     pub legacy: Legacy,
+    /// Whether replies are encrypted to EC keys by key agreement. No keyword of GetCACaps is about it.
+    pub ec_key_agreement: bool,
 }
 
 /// Algorithms that only old clients need. Each is off unless the endpoint says so.
@@ -61,6 +63,15 @@ impl AlgorithmPolicy {
     /// what Windows uses, and needs no switch.
     pub const fn allows_transport(&self, transport: KeyTransport) -> bool {
         !matches!(transport, KeyTransport::RsaOaep(Digest::Md5))
+    }
+
+    /// Whether a reply can be encrypted to keys of this kind.
+    pub const fn can_envelope_to(&self, kind: KeyKind) -> bool {
+        match kind {
+            KeyKind::Rsa(_) => true,
+            KeyKind::P256 | KeyKind::P384 | KeyKind::P521 => self.ec_key_agreement,
+            KeyKind::Ed25519 | KeyKind::MlDsa(_) => false,
+        }
     }
 
     /// Refuses a request with an algorithm that this endpoint does not accept, or whose signer's

@@ -14,6 +14,7 @@ pub struct ReplyContext {
     pub(super) cipher: Option<Cipher>,
     pub(super) transport: Option<KeyTransport>,
     pub(super) requester: Option<Certificate>,
+    pub(super) under_password: bool,
 }
 
 impl ReplyContext {
@@ -40,6 +41,12 @@ impl ReplyContext {
     /// The key transport of the request's envelope, where it is known.
     pub const fn transport(&self) -> Option<KeyTransport> {
         self.transport
+    }
+
+    /// Whether the request's signer cannot decrypt and the request is encrypted under a password, as
+    /// its reply then has to be (RFC 8894 section 3.1).
+    pub const fn is_under_password(&self) -> bool {
+        self.under_password
     }
 
     /// The certificate that signed the request, once its signature has been verified; a SUCCESS is

@@ -1,10 +1,12 @@
 //! A pkiMessage from a client, read and verified (RFC 8894 section 3.2).
 
+use openssl::pkey::PKeyRef;
+
 use super::attributes::{MESSAGE_TYPE, SENDER_NONCE, TRANSACTION_ID};
 use super::{AlgorithmPolicy, FailInfo, MessageType, Nonce, ReplyContext, TransactionId};
 use crate::cms::{
     self, CmsError, ContentCipher, EnvelopedData, ID_DATA, KeyTransRecipient, KeyTransport, Opened,
-    Recipient, SignedData, read, tag,
+    PasswordRecipient, Recipient, SignedData, read, tag,
 };
 use crate::pki::{Certificate, Digest};
 use crate::secret::Secret;
@@ -123,6 +125,8 @@ impl SignedRequest {
             reply.cipher = Some(*cipher);
         }
         reply.transport = key_transports(&envelope).next().and_then(|r| r.transport().ok());
+        reply.under_password = !signer.public_key().kind().is_rsa()
+            && envelope.recipients().iter().any(|r| matches!(r, Recipient::Password(_)));
         Ok((message_type, digest, signer, envelope))
     }
 
@@ -154,6 +158,11 @@ impl SignedRequest {
     /// The envelope with the request's content.
     pub const fn envelope(&self) -> &EnvelopedData {
         &self.envelope
+    }
+
+    /// See [`ReplyContext::is_under_password`].
+    pub const fn is_under_password(&self) -> bool {
+        self.reply.under_password
     }
 
     /// What the reply needs.
@@ -206,13 +215,43 @@ impl SignedRequest {
             return Err(self.refusal(FailInfo::BadAlg, "the content cipher is not supported"));
         };
         let encrypted_key = recipient.encrypted_key();
-        if encrypted_key.len() != ours[index].public_key().openssl().size() {
+        if Some(encrypted_key.len()) != ours[index].public_key().openssl().map(PKeyRef::size) {
             return Err(self.refusal(
                 check,
                 "the encrypted content key has not the length of the RA's modulus",
             ));
         }
         Ok(OurRecipient { index, transport, encrypted_key, key_len: cipher.key_len() })
+    }
+
+    /// The content key under a password, and how many bytes it must have, of a request whose signer
+    /// cannot decrypt. The password must be the one recipient. Everything that can be seen from
+    /// outside is checked here, before anything is derived.
+    pub fn password(
+        &self,
+        policy: &AlgorithmPolicy,
+    ) -> Result<(PasswordRecipient, usize), RequestError> {
+        let [Recipient::Password(der)] = self.envelope.recipients() else {
+            return Err(self.refusal(
+                FailInfo::BadMessageCheck,
+                "the envelope has more recipients than the password",
+            ));
+        };
+        let recipient = PasswordRecipient::from_der(der)
+            .map_err(|e| self.refusal(refined(&e, FailInfo::BadRequest), e.to_string()))?;
+        let wrapping = recipient.cipher();
+        if !policy.allows_cipher(wrapping) {
+            return Err(self.refusal(
+                FailInfo::BadAlg,
+                format!("a content key under {wrapping} is not accepted here; use AES"),
+            ));
+        }
+        match self.envelope.cipher() {
+            ContentCipher::Known(cipher, _) => Ok((recipient, cipher.key_len())),
+            ContentCipher::Unknown(_) => {
+                Err(self.refusal(FailInfo::BadAlg, "the content cipher is not supported"))
+            }
+        }
     }
 
     /// Opens the envelope with its content key; never tells whether the key was right.
@@ -237,6 +276,7 @@ impl ReplyContext {
             cipher: None,
             transport: None,
             requester: None,
+            under_password: false,
         })
     }
 }

@@ -5,7 +5,7 @@ use openssl::x509::{X509Name, X509Req};
 
 use super::attributes::{MESSAGE_TYPE, SENDER_NONCE, TRANSACTION_ID};
 use crate::cms::testing::{Counting, Identity, Message, ra};
-use crate::cms::{Attribute, Cipher, KeyTransport, seal, tag, tlv};
+use crate::cms::{Attribute, Cipher, KeyTransport, Receiver, seal, tag, tlv};
 
 pub(crate) const NONCE: [u8; 16] = *b"0123456789abcdef";
 
@@ -31,7 +31,7 @@ pub(crate) fn read_csr(der: &[u8]) -> Result<Vec<u8>, String> {
 }
 
 pub(crate) fn envelope(content: &[u8], cipher: Cipher, transport: KeyTransport) -> Vec<u8> {
-    seal(content, &ra().certificate, cipher, transport, &Counting::new()).unwrap()
+    seal(content, Receiver::Rsa(&ra().certificate, transport), cipher, &Counting::new()).unwrap()
 }
 
 pub(crate) fn text_attribute(oid: ObjectIdentifier, string_type: u8, text: &str) -> Attribute {

@@ -4,10 +4,15 @@ use std::sync::Arc;
 
 use super::instance::Instance;
 use super::officer::{self, Word};
-use super::roles::{self, RoleMap};
-use super::{challenges, observe, revoke, search, status, waiting};
+use super::roles;
+use super::{
+    backup, challenges, examine, maintenance, observe, reload, revoke, search, status,
+    transparency, waiting,
+};
 use crate::clock::Timestamp;
-use crate::ledger::{Actor, Entry, Event, Origin, Sequence, TransactionState, Verdict};
+use crate::ledger::{
+    Actor, Entry, Event, Fingerprint, GivenUp, Ledger, Origin, Sequence, TransactionState, Verdict,
+};
 use crate::pki::SerialNumber;
 use crate::revocation::Reason;
 use crate::telemetry::event;
@@ -18,13 +23,8 @@ use crate::wire::admin::{self, Request, Response, Transaction};
 const MOST_ENTRIES: usize = 100;
 
 /// Answers a request where the peer's roles allow it; an attempt at more is recorded.
-pub(super) async fn allowed(
-    instance: &Arc<Instance>,
-    roles: &RoleMap,
-    peer: Peer,
-    request: Request,
-) -> Response {
-    if roles.allows(peer, &request) {
+pub(super) async fn allowed(instance: &Arc<Instance>, peer: Peer, request: Request) -> Response {
+    if instance.reloads.roles().allows(peer, &request) {
         return answer(instance, peer, request).await;
     }
     let (name, needed) = (request.name(), request.permission().what());
@@ -45,16 +45,22 @@ async fn answer(instance: &Arc<Instance>, peer: Peer, request: Request) -> Respo
         Request::Trace { endpoint, transaction } => {
             story(instance, endpoint.as_deref(), transaction.as_bytes())
         }
-        Request::LedgerShow { sequence } => {
-            let entry = instance.ledger().entry(Sequence(sequence));
-            entry
-                .map(|e| e.map_or(Response::NotFound, |e| Response::Entries(shown(vec![e]))))
-                .map_err(|e| e.to_string())
+        Request::LedgerCheckpoint => {
+            let latest = instance.log.as_ref().and_then(super::checkpoints::Log::latest);
+            Ok(Response::Checkpoint(latest.map(|signed| transparency::cosigned(instance, &signed))))
         }
+        Request::Maintenance { enter: None, .. } => {
+            Ok(Response::Maintenance(instance.pipeline.maintenance.reason()))
+        }
+        Request::Maintenance { enter: Some(enter), reason } => {
+            Ok(maintenance::change(instance, peer, enter, reason).await)
+        }
+        request @ (Request::LedgerRead { .. }
+        | Request::LedgerProof { .. }
+        | Request::LedgerConsistency { .. }
+        | Request::LedgerTile { .. }) => transparency::answer(instance, request).await,
         Request::LedgerList { from, limit } => {
-            let limit = (limit as usize).min(MOST_ENTRIES);
-            let entries = instance.ledger().entries(Sequence(from), limit);
-            entries.map(|e| Response::Entries(shown(e))).map_err(|e| e.to_string())
+            listed(instance.ledger(), from, limit).map(Response::Entries)
         }
         Request::RolloverList => Ok(Response::Rollovers(instance.rollovers.list())),
         Request::RolloverStep { ca, step } => {
@@ -84,7 +90,24 @@ async fn answer(instance: &Arc<Instance>, peer: Peer, request: Request) -> Respo
             revoke::revoke(instance, peer, change).await.map_err(|e| e.to_string())
         }
         Request::CrlNow { ca } => Ok(revoke::lists(instance, ca.as_deref(), true).await),
+        Request::BackupBegin => backup::begin(instance).await,
+        Request::BackupRead { id, file, offset } => {
+            backup::read(instance, (id, file, offset)).await
+        }
+        Request::BackupDone { id, place } => backup::done(instance, peer, (id, place)).await,
+        Request::BackupVerified { manifest, place } => {
+            backup::verified(instance, peer, (&manifest, &place)).await
+        }
+        Request::HsmStatus => Ok(Response::Hsms(instance.tokens.hsms())),
+        Request::HsmSelfTest => {
+            let instance = instance.clone();
+            let tested = move || Response::HsmTests(instance.tokens.self_test());
+            // It waits for the HSM.
+            tokio::task::spawn_blocking(tested).await.map_err(|e| e.to_string())
+        }
+        Request::Examine => Ok(Response::Examination(examine::examination(instance))),
         Request::Metrics => observe::metrics(instance).map(Response::Metrics),
+        Request::Reload => Ok(reload::asked(instance, peer).await),
         Request::CrlShow { ca } => Ok(revoke::lists(instance, ca.as_deref(), false).await),
     };
     answer.unwrap_or_else(Response::Refused)
@@ -141,6 +164,13 @@ fn story(instance: &Instance, endpoint: Option<&str>, id: &[u8]) -> Result<Respo
 
 fn opened(instance: &Instance, sealed: &[u8]) -> Result<Vec<u8>, String> {
     instance.pipeline.seal.open(sealed).map_err(|e| e.to_string())
+}
+
+/// Entries for people from the number `from` on, `limit` at most and never more than one answer holds; the
+/// error is a sentence.
+pub fn listed(ledger: &Ledger, from: u64, limit: u32) -> Result<Vec<admin::Entry>, String> {
+    let limit = (limit as usize).min(MOST_ENTRIES);
+    ledger.entries(Sequence(from), limit).map(shown).map_err(|e| e.to_string())
 }
 
 fn shown(entries: Vec<Entry>) -> Vec<admin::Entry> {
@@ -237,7 +267,9 @@ fn event_fields(event: &Event) -> Vec<(String, String)> {
             vec![("software", l.software.clone()), ("reason", l.reason.clone())]
         }
         Event::ConfigLoaded(c) => {
-            vec![("digest", c.digest.to_string()), ("summary", c.summary.clone())]
+            let mut fields = vec![("digest", c.digest.to_string()), ("summary", c.summary.clone())];
+            fields.extend(c.replaces.map(|before| ("replaces", before.to_string())));
+            fields
         }
         Event::Refusals(r) => vec![
             ("endpoint", r.endpoint.clone()),
@@ -269,11 +301,57 @@ fn event_fields(event: &Event) -> Vec<(String, String)> {
         Event::SignedObject(o) => {
             vec![("intent", o.intent.to_string()), ("digest", o.digest.to_string())]
         }
+        Event::Backup(b) => {
+            let mut fields = vec![
+                ("action", format!("{:?}", b.action).to_lowercase()),
+                ("entries", b.size.to_string()),
+                ("root", b.root.to_string()),
+                ("manifest sha-256", b.manifest.to_string()),
+                ("epoch", b.epoch.to_string()),
+            ];
+            fields.extend(b.given_up.as_ref().map(|heads| ("given up", given_up(heads))));
+            fields
+        }
         Event::Command(c) => {
             vec![("command", c.command.clone()), ("change", c.change.clone())]
         }
-        // No part writes the other events yet; their DER is shown by --json.
-        _ => Vec::new(),
+        Event::Verification(v) => {
+            vec![("entries", v.size.to_string()), ("root", v.root.to_string())]
+        }
+        Event::Rollover(r) => vec![
+            ("issuer", r.issuer.clone()),
+            ("stage", format!("{:?}", r.stage).to_lowercase()),
+            ("certificate sha-256", Fingerprint::of(&r.certificate).to_string()),
+        ],
+        Event::Ceremony(c) => vec![
+            ("name", c.name.clone()),
+            ("bundle sha-256", c.bundle.to_string()),
+            ("deviations", c.deviations.clone()),
+        ],
+        Event::Key(k) => vec![
+            ("action", format!("{:?}", k.action).to_lowercase()),
+            ("purpose", k.purpose.clone()),
+            ("label", k.label.clone()),
+            ("token", k.token.clone()),
+            ("key sha-256", k.key.to_string()),
+        ],
+        Event::Hsm(h) => vec![("token", h.token.clone()), ("what", h.what.clone())],
+        Event::Role(r) => vec![
+            ("subject", r.subject.clone()),
+            ("role", r.role.clone()),
+            ("granted", r.granted.to_string()),
+        ],
     };
     fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// The heads that a restore gave up, for people.
+fn given_up(heads: &[GivenUp]) -> String {
+    let head = |h: &GivenUp| {
+        format!("{} entries with the root {}, known by {}", h.size, h.root, h.known_by)
+    };
+    match heads {
+        [] => "what the backup does not have, unknown".into(),
+        some => some.iter().map(head).collect::<Vec<_>>().join("; "),
+    }
 }

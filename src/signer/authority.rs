@@ -46,11 +46,8 @@ impl Authority {
         let chain: Vec<Certificate> =
             settings.chain.iter().map(|p| load_certificate(p)).collect::<Result<_, _>>()?;
         let key = certificate.public_key().clone();
-        let signer = tokens.hsm(&settings.key)?.signer(&reference(
-            &settings.key,
-            KeyPurpose::CaSign,
-            &key,
-        ))?;
+        let signer =
+            tokens.signer(&settings.key, &reference(&settings.key, KeyPurpose::CaSign, &key))?;
         let issuer = Issuer::new(name, certificate, chain, signer.algorithm())
             .map_err(|cause| SignerError::Issuer { ca: name.into(), cause })?;
         let ra = |part: &config::RaKey, what: &str, usage, usage_name| {
@@ -78,15 +75,15 @@ impl Authority {
             ),
             (signing.certificate.clone(), format!("[ca.{name}.ra_signing]"), ra_signing.clone()),
         ];
-        let unwrapper = tokens.hsm(&decryption.key)?.unwrapper(
+        let unwrapper = tokens.unwrapper(
+            &decryption.key,
             &reference(&decryption.key, KeyPurpose::RaDecrypt, ra_decryption.public_key()),
-            implicit_rejection.clone(),
+            implicit_rejection,
         )?;
-        let ra_signer = tokens.hsm(&signing.key)?.signer(&reference(
+        let ra_signer = tokens.signer(
             &signing.key,
-            KeyPurpose::RaSign,
-            ra_signing.public_key(),
-        ))?;
+            &reference(&signing.key, KeyPurpose::RaSign, ra_signing.public_key()),
+        )?;
         Ok(Self {
             issuer: Arc::new(issuer),
             signer,
@@ -154,7 +151,11 @@ pub fn load_certificate(path: &Path) -> Result<Certificate, SignerError> {
     Certificate::from_file(&bytes).map_err(SignerError::file(path))
 }
 
-fn reference(place: &config::KeyPlace, purpose: KeyPurpose, key: &PublicKey) -> KeyReference {
+pub(super) fn reference(
+    place: &config::KeyPlace,
+    purpose: KeyPurpose,
+    key: &PublicKey,
+) -> KeyReference {
     KeyReference {
         label: place.label.clone().unwrap_or_default(),
         id: place.id.as_ref().map(|id| id.0.clone()),
@@ -181,11 +182,15 @@ fn in_validity(certificate: &Certificate, now: Timestamp) -> Result<(), String> 
     Ok(())
 }
 
-/// One key, one purpose (I4), over all CAs of the instance.
+/// One key, one purpose (I4), over all CAs of the instance and the key of its log.
 pub(super) fn one_purpose(
     authorities: &BTreeMap<&Name, Arc<Authority>>,
+    log: Option<&PublicKey>,
 ) -> Result<(), SignerError> {
     let mut seen = BTreeMap::new();
+    if let Some(key) = log {
+        seen.insert(key.fingerprint(), "key of the ledger's checkpoints".to_owned());
+    }
     for (ca, authority) in authorities {
         for (what, key) in authority.own_keys() {
             let place = format!("{what} key of [ca.{ca}]");

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::instance::Instance;
 use super::one_time::{restriction, used};
+use super::pipeline::Pipeline;
 use crate::clock::Timestamp;
 use crate::ledger::{
     Actor, Challenge, ChallengeAction, ChallengeRecord, Draft, Event, LedgerError, Origin, Outcome,
@@ -50,6 +51,13 @@ async fn make(
     if lifetime < Duration::from_secs(1) || lifetime > LONGEST {
         return Err("a challenge lives between one second and 366 days".into());
     }
+    if endpoint.sealed_challenges && order.uses != 1 {
+        return Err(format!(
+            "a challenge of endpoint {} is good for one certificate, because its transaction ID is; \
+             make more of them with --count",
+            endpoint.name
+        ));
+    }
     let profile = endpoint.profile.name.clone();
     let ChallengeOrder { subject, san, uses, count, .. } = order;
     let restriction = Restriction { profile, uses, subject, san };
@@ -60,7 +68,14 @@ async fn make(
         let secret = generate(instance.pipeline.random.as_ref()).map_err(|e| e.to_string())?;
         let mac = endpoint.authorizer.key.one_time_mac(&endpoint.name, &secret);
         let mac = mac.map_err(|e| e.to_string())?;
-        secrets.push(secret);
+        let (mut sealed, mut transaction_id) = (None, None);
+        if endpoint.sealed_challenges {
+            let Pipeline { seal, random, .. } = &instance.pipeline;
+            let content = seal.seal_challenge(&mac, &secret, random.as_ref());
+            sealed = Some(content.map_err(|e| e.to_string())?.into());
+            transaction_id = Some(mac.transaction_id());
+        }
+        secrets.push((secret, transaction_id));
         drafts.push(draft(
             peer,
             Challenge {
@@ -69,16 +84,18 @@ async fn make(
                 endpoint: endpoint.name.to_string(),
                 expires,
                 restriction: Some(restriction.to_text()),
+                sealed,
             },
         ));
     }
     let sequences = instance.ledger().append(drafts).await.map_err(|e| e.to_string())?;
     let made = sequences.into_iter().zip(secrets);
     Ok(made
-        .map(|(sequence, secret)| NewChallenge {
+        .map(|(sequence, (secret, transaction_id))| NewChallenge {
             id: sequence.0,
             challenge: Disclosed(secret),
             expires,
+            transaction_id,
         })
         .collect())
 }
@@ -93,7 +110,8 @@ pub(super) async fn revoke(instance: &Arc<Instance>, peer: Peer, id: u64) -> Res
     if record.ended.is_some() {
         return Response::Refused("the challenge is revoked already".into());
     }
-    let challenge = Challenge { action: ChallengeAction::Revoked, ..record.challenge };
+    let challenge =
+        Challenge { action: ChallengeAction::Revoked, sealed: None, ..record.challenge };
     match instance.ledger().append(vec![draft(peer, challenge)]).await {
         Ok(_) => Response::Done,
         Err(e) => Response::Refused(e.to_string()),
@@ -128,8 +146,8 @@ fn line(
     let used = used(instance.ledger(), record, uses)?;
     let state = match record.ended {
         Some(ChallengeAction::Revoked) => "revoked",
+        _ if uses > 0 && used >= uses => "used",
         Some(_) => "voided",
-        None if used >= uses => "used",
         None if now.unix_millis() >= record.challenge.expires => "expired",
         None => "open",
     };

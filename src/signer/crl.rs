@@ -55,7 +55,7 @@ pub(super) struct Publisher {
     lane: Arc<str>,
     issuer: Arc<Issuer>,
     signer: Arc<dyn Signer>,
-    schedule: Schedule,
+    schedule: RwLock<Schedule>,
     file: PathBuf,
     published: RwLock<Option<Arc<Crl>>>,
     state: Mutex<State>,
@@ -97,7 +97,7 @@ impl Publisher {
             lane: issuer.id().into(),
             issuer,
             signer,
-            schedule,
+            schedule: RwLock::new(schedule),
             file,
             published,
             state: Mutex::default(),
@@ -113,6 +113,15 @@ impl Publisher {
     /// The CA.
     pub(super) fn issuer(&self) -> &Issuer {
         &self.issuer
+    }
+
+    /// The lists after the newest one follow another schedule.
+    pub(super) fn reschedule(&self, schedule: Schedule) {
+        *self.schedule.write().unwrap_or_else(PoisonError::into_inner) = schedule;
+    }
+
+    fn schedule(&self) -> Schedule {
+        *self.schedule.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The newest list; none before the first.
@@ -146,7 +155,7 @@ impl Publisher {
 
     fn is_due(&self, tools: &Tools<'_>) -> Result<bool, LedgerError> {
         let Some(crl) = self.published() else { return Ok(true) };
-        if self.schedule.is_due(crl.this_update(), tools.clock.now())
+        if self.schedule().is_due(crl.this_update(), tools.clock.now())
             || last_number(tools.ledger, self.issuer.id())? > crl.number()
         {
             return Ok(true);
@@ -180,7 +189,7 @@ impl Publisher {
             algorithm: self.signer.algorithm(),
             number,
             this_update: now,
-            next_update: now.after(self.schedule.next_update).min(end),
+            next_update: now.after(self.schedule().next_update).min(end),
             scope: None,
             revoked: &entries,
         })?;

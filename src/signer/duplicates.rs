@@ -3,7 +3,7 @@
 
 use super::endpoint::Endpoint;
 use super::failure::Failure;
-use super::in_flight::{Lead, Part, TransactionKey};
+use super::in_flight::{Lead, TransactionKey};
 use super::issue::{Issuance, Issued};
 use super::pipeline::Pipeline;
 use crate::clock::Timestamp;
@@ -54,12 +54,7 @@ impl Pipeline {
     /// The right to decide on a subject; nobody else has it until it is dropped.
     async fn turn_of(&self, endpoint: &Endpoint, subject: &[u8]) -> Lead<()> {
         let key = TransactionKey { endpoint: endpoint.name.clone(), id: name::normalised(subject) };
-        loop {
-            match self.subjects.join(key.clone(), [0; 32]) {
-                Part::Leads(lead) => return lead,
-                Part::Follows(other) | Part::Waits(other) => drop(other.outcome().await),
-            }
-        }
+        self.subjects.turn(key).await
     }
 
     /// The certificates of this endpoint with this subject that are neither expired nor revoked.

@@ -39,6 +39,8 @@ pub(super) struct Endpoint {
     pub(super) ra_signer: Arc<dyn Signer>,
     pub(super) profile: Arc<Profile>,
     pub(super) authorizer: Authorizer,
+    /// Whether its one-time challenges are kept so that envelopes can be opened by them.
+    pub(super) sealed_challenges: bool,
     pub(super) renewal: Option<RenewalPolicy>,
     pub(super) algorithms: AlgorithmPolicy,
     pub(super) certrep_chain: CertRepChain,
@@ -75,19 +77,9 @@ impl Endpoint {
         next_ca: Option<Vec<u8>>,
     ) -> Self {
         let Blueprint { name, settings, profile } = blueprint;
-        let algorithms = AlgorithmPolicy {
-            legacy: Legacy {
-                des3: settings.algorithms.des3,
-                sha1: settings.algorithms.sha1,
-                des_and_md5: settings.algorithms.des_and_md5,
-            },
-        };
         let renewal = renewal(&settings.renewal);
-        let caps = Capabilities {
-            algorithms,
-            renewal: renewal.is_some(),
-            next_ca_certificate: next_ca.is_some(),
-        };
+        let caps = capabilities(settings, next_ca.is_some());
+        let algorithms = caps.algorithms;
         let (ca_content_type, ca_body) = ca_certificates(&settings.ca_cert_response, authority);
         let paths = std::iter::once(&settings.path).chain(&settings.aliases);
         Self {
@@ -105,6 +97,7 @@ impl Endpoint {
                 one_time: settings.one_time_challenges,
                 profile: profile.name.clone(),
             },
+            sealed_challenges: settings.challenge_storage == config::ChallengeStorage::Sealed,
             profile: profile.clone(),
             renewal,
             algorithms,
@@ -171,6 +164,22 @@ fn in_force(ca: &Certificate, ra: [&Certificate; 2], now: Timestamp) -> Result<(
         }
     }
     Ok(())
+}
+
+/// What an endpoint with these settings can do, while a next CA is announced or not.
+pub const fn capabilities(settings: &config::Endpoint, next_ca: bool) -> Capabilities {
+    Capabilities {
+        algorithms: AlgorithmPolicy {
+            legacy: Legacy {
+                des3: settings.algorithms.des3,
+                sha1: settings.algorithms.sha1,
+                des_and_md5: settings.algorithms.des_and_md5,
+            },
+            ec_key_agreement: settings.ec_key_agreement,
+        },
+        renewal: settings.renewal.enabled,
+        next_ca_certificate: next_ca,
+    }
 }
 
 fn renewal(settings: &config::Renewal) -> Option<RenewalPolicy> {

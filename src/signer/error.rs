@@ -79,10 +79,13 @@ pub enum SignerError {
     #[error(transparent)]
     Seal(#[from] SealError),
     /// A user in the configuration does not exist.
-    #[error(
-        "frontend_user = \"{0}\": this host has no such user; create it or correct the configuration"
-    )]
-    NoSuchUser(String),
+    #[error("{key}: this host has no user \"{user}\"; create it or correct the configuration")]
+    NoSuchUser {
+        /// Where the configuration names it.
+        key: String,
+        /// Its name.
+        user: String,
+    },
     /// A socket cannot be opened.
     #[error("the socket {} cannot be opened: {cause}", path.display())]
     Socket {
@@ -102,6 +105,9 @@ pub enum SignerError {
     /// A thread of the HSM did not come back from its module. The ledger is closed.
     #[error("the PKCS#11 module hangs in a call; the ledger is closed, the process is ended hard")]
     ModuleHangs,
+    /// The seal's key is missing; the command line hands it in where no token derives it.
+    #[error("no key of the seal was handed over")]
+    NoSeal,
     /// A secret is missing; the command line hands all of them in.
     #[error("no PIN was handed over for token {0}")]
     NoPin(String),

@@ -10,6 +10,10 @@ use crate::signing::{KeyUseError, SigningError};
 
 /// The kind of [`Failure::Guesses`].
 pub(super) const TOO_MANY_GUESSES: &str = "too-many-guesses";
+/// The kind of [`Failure::Queries`].
+pub(super) const TOO_MANY_QUERIES: &str = "too-many-queries";
+/// The kind of [`Failure::Unopened`].
+pub(super) const TOO_MANY_UNOPENED: &str = "too-many-unopened";
 
 /// How a message ended that got no certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +28,10 @@ pub(super) enum Failure {
     Busy,
     /// Too many wrong challenges came from there: HTTP 503 with Retry-After, whatever this one is.
     Guesses(TooManyGuesses),
+    /// Too many queries for what is not there came from there: the same.
+    Queries(TooManyGuesses),
+    /// Too many envelopes from there could not be opened: HTTP 503 with Retry-After.
+    Unopened(TooManyGuesses),
     /// HSM or ledger cannot work now: HTTP 503; the text is for the log.
     Unavailable(String),
 }
@@ -67,6 +75,8 @@ impl Failure {
             Self::Pending => "pending",
             Self::Busy => "busy",
             Self::Guesses(_) => TOO_MANY_GUESSES,
+            Self::Queries(_) => TOO_MANY_QUERIES,
+            Self::Unopened(_) => TOO_MANY_UNOPENED,
             Self::Unavailable(_) => "unavailable",
         }
     }
@@ -74,19 +84,23 @@ impl Failure {
     /// What a log line says of it.
     pub(super) fn log_text(&self) -> String {
         match self {
-            Self::Refused(r) => {
-                // Texts about names would put the names into the log (RFC 8894 section 7.7).
-                let text = r.text.as_deref().filter(|_| r.reason != "names");
-                match r.diagnosis.as_deref().or(text) {
-                    Some(text) => format!("{} ({}): {text}", r.fail_info, r.reason),
-                    None => format!("{} ({}): the device was told why", r.fail_info, r.reason),
-                }
-            }
+            Self::Refused(r) => match r.diagnosis.as_deref().or(r.text.as_deref()) {
+                Some(text) => format!("{} ({}): {text}", r.fail_info, r.reason),
+                None => format!("{} ({}): the device was told why", r.fail_info, r.reason),
+            },
             Self::Unreadable(text) => format!("unreadable: {text}"),
             Self::Pending => "waits for an officer".into(),
             Self::Busy => "the signing queue is full".into(),
             Self::Guesses(g) => format!(
                 "too many wrong challenges; none from there is looked at for {} s",
+                g.retry_after_seconds
+            ),
+            Self::Queries(q) => format!(
+                "too many queries for what is not there; none from there is looked at for {} s",
+                q.retry_after_seconds
+            ),
+            Self::Unopened(g) => format!(
+                "too many envelopes could not be opened; none from there is for {} s",
                 g.retry_after_seconds
             ),
             Self::Unavailable(text) => format!("unavailable: {text}"),
@@ -133,7 +147,12 @@ impl From<IssuanceError> for Failure {
             IssuanceError::KeyKind { .. } | IssuanceError::RequestSignature(..) => {
                 Self::refused(FailInfo::BadAlg, "key", e.to_string())
             }
-            IssuanceError::Names(_) => Self::refused(FailInfo::BadRequest, "names", e.to_string()),
+            IssuanceError::Names(names) => Self::Refused(Refused {
+                fail_info: FailInfo::BadRequest,
+                text: Some(e.to_string()),
+                reason: "names",
+                diagnosis: Some(names.without_names()),
+            }),
             IssuanceError::NoUsage(..) => Self::refused(FailInfo::BadAlg, "key", e.to_string()),
             _ => Self::Unavailable(e.to_string()),
         }

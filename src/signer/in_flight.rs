@@ -63,6 +63,18 @@ impl<T: Clone> InFlight<T> {
     }
 }
 
+impl InFlight<()> {
+    /// The right to `key`, once nobody else has it.
+    pub(super) async fn turn(&self, key: TransactionKey) -> Lead<()> {
+        loop {
+            match self.join(key.clone(), [0; 32]) {
+                Part::Leads(lead) => return lead,
+                Part::Follows(other) | Part::Waits(other) => drop(other.outcome().await),
+            }
+        }
+    }
+}
+
 impl<T> Lead<T> {
     /// Ends the transaction with `outcome`, which every follower receives.
     pub(super) fn finish(self, outcome: T) {
@@ -107,6 +119,37 @@ mod tests {
         assert_eq!(follow.outcome().await, Some(7));
         assert_eq!(other.outcome().await, Some(7));
         assert!(matches!(all.join(key(), [2; 32]), Part::Leads(_)));
+    }
+
+    /// What holds the lead may panic at any await: it takes nothing with it.
+    #[tokio::test]
+    async fn t65_a_panic_frees_the_transaction_and_its_place() {
+        let all = Arc::new(InFlight::<u8>::new());
+        let places = Arc::new(tokio::sync::Semaphore::new(1));
+        for at in 0..4 {
+            let Part::Leads(lead) = all.join(key(), [1; 32]) else { panic!("taken at {at}") };
+            let Part::Follows(follow) = all.join(key(), [1; 32]) else { panic!("none follows") };
+            let place = places.clone().try_acquire_owned().expect("the place is free");
+            assert!(places.clone().try_acquire_owned().is_err(), "the control: it is taken now");
+            let work = tokio::spawn(async move {
+                let _place = place;
+                for _ in 0..at {
+                    tokio::task::yield_now().await;
+                }
+                assert!(at > 9, "as asked");
+                lead.finish(7);
+            });
+            assert_eq!(follow.outcome().await, None, "the follower is told");
+            assert!(work.await.unwrap_err().is_panic());
+        }
+        let Part::Leads(lead) = all.join(key(), [2; 32]) else { panic!("taken") };
+        let Part::Waits(other) = all.join(key(), [1; 32]) else { panic!("none waits") };
+        lead.finish(7);
+        assert_eq!(
+            other.outcome().await,
+            Some(7),
+            "the control: what does not panic has an outcome"
+        );
     }
 
     #[tokio::test]

@@ -3,28 +3,40 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Semaphore;
 
 use super::authority::{Authority, one_purpose};
+use super::backup::Backups;
+use super::checkpoints::{Log, is_distrusted};
 use super::crl::{Publisher, Tools};
+use super::envelope::Derivations;
 use super::error::SignerError;
 use super::in_flight::InFlight;
+use super::maintenance::Maintenance;
 use super::observe::{self, Ends};
 use super::one_time::Claims;
 use super::pipeline::Pipeline;
-use super::profile::profile;
+use super::policy::{blueprints, guess_limits, query_limits, schedule, unopened_limits};
 use super::publication;
 use super::refusals::RefusalCounter;
-use super::rollover::{Blueprint, Endpoints, Plan, Rollovers};
+use super::reload::{Reloads, Tell};
+use super::roles::RoleMap;
+use super::rollover::{Endpoints, Plan, Rollovers};
+use super::run::World;
+use super::start;
 use super::tokens::Tokens;
+use super::transparency;
+use super::verification::{Background, check_findings};
+use super::witnesses::{self, Witnesses};
 use crate::clock::{Clock, Timestamp};
-use crate::config::{self, Config, Name};
-use crate::issuance::{Issuer, Profile};
-use crate::ledger::{Configuration, Draft, Event, Fingerprint, Ledger, Lifecycle};
-use crate::ra::{Blocklist, ChallengeKey, GuessLimits, Guesses, RequestSeal};
+use crate::config::{Config, Name};
+use crate::issuance::Issuer;
+use crate::ledger::verify::{IssuerKeys, check_tail};
+use crate::ledger::{Draft, Event, Ledger, LedgerError, Lifecycle};
+use crate::ra::{ChallengeKey, Guesses};
 use crate::random::Random;
-use crate::revocation::Schedule;
 use crate::secret::Secret;
 use crate::signing::{Queue, QueueLimits};
 use crate::store::{FileStore, StoreOptions, make_folder};
@@ -39,8 +51,8 @@ pub struct Secrets {
     pub pins: BTreeMap<Name, Secret>,
     /// The key under which challenges are kept.
     pub challenge_key: Secret,
-    /// The key of the seal over the requests in the ledger.
-    pub request_seal: Secret,
+    /// The key of the seal over the requests in the ledger; none where it comes from a token.
+    pub request_seal: Option<Secret>,
     /// From what the substitutes of content keys that cannot be decrypted come (I7).
     pub implicit_rejection: Secret,
 }
@@ -61,7 +73,20 @@ pub(super) struct Instance {
     pub(super) status_changes: tokio::sync::Mutex<()>,
     pub(super) pipeline: Pipeline,
     pub(super) tokens: Tokens,
+    pub(super) backups: Backups,
+    /// What signs the ledger's checkpoints; none in a laboratory that does without.
+    pub(super) log: Option<Log>,
+    /// The verification of the ledger in the background.
+    pub(super) verification: Background,
+    /// Set when the end has begun.
+    stopping: AtomicBool,
+    /// Who cosigns the ledger's checkpoints.
+    pub(super) witnesses: Witnesses,
     pub(super) started: Timestamp,
+    /// The configuration that is in force, and how it is replaced.
+    pub(super) reloads: Reloads,
+    /// Who hears of what the signer does by itself.
+    pub(super) tell: Tell,
     /// Whether this is a laboratory.
     pub(super) lab: bool,
 }
@@ -71,9 +96,10 @@ impl Instance {
     pub(super) async fn open(
         config: &Config,
         secrets: Secrets,
-        clock: Arc<dyn Clock>,
-        random: Arc<dyn Random>,
+        world: World,
     ) -> Result<Arc<Self>, SignerError> {
+        let World { clock, random, configuration, tell, .. } = world;
+        let roles = RoleMap::new(config)?;
         let tokens = Tokens::open(config, secrets.pins)?;
         let metrics = Arc::new(SignerMetrics::new()?);
         let mut authorities = BTreeMap::new();
@@ -83,44 +109,57 @@ impl Instance {
                     .measured(&metrics);
             authorities.insert(name, Arc::new(authority));
         }
-        one_purpose(&authorities)?;
+        let seal = tokens.seal(config, secrets.request_seal)?;
+        let log = Log::open(config, &tokens)?;
+        one_purpose(&authorities, log.as_ref().map(|l| l.note_key().public_key()))?;
         for warning in tokens.warnings() {
             log::warn!(event = event::HSM; "{warning}");
         }
-        let profiles = profiles(config, &authorities)?;
+        let blueprints =
+            blueprints(config, authorities.iter().map(|(name, a)| (name.as_str(), &**a)))?;
         let key = ChallengeKey::new(secrets.challenge_key)?;
         let crls = publishers(config, &authorities)?;
-        let ledger = open_ledger(config, clock.clone(), random.clone())?;
+        let keys = authorities.values().map(|a| &a.issuer);
+        let known = Known { log: log.as_ref(), issuers: issuer_keys(keys) };
+        let ledger = open_ledger(config, known, clock.clone(), random.clone())?;
         let started = clock.now();
         let plan = Plan {
             authorities: authorities.iter().map(|(n, a)| (n.as_str().into(), a.clone())).collect(),
             next: followers(config),
-            blueprints: blueprints(config, &profiles),
             key,
             crls: crls.clone(),
             folder: config.signer.next_ca_dir(),
         };
         make_folder(&plan.folder)?;
-        let rollovers = Rollovers::open(plan, &ledger, started)?;
-        ledger.append(start_entries(config)).await?;
+        let rollovers = Rollovers::open(plan, blueprints, &ledger, started)?;
+        let backups = Backups::open(config, &configuration, &ledger)?;
+        if ledger.refusal().is_none() {
+            ledger.append(start::entries(config, &ledger)?).await?;
+        }
         let limits = QueueLimits {
             waiting: config.signer.queue as usize,
             under_way: u32::try_from(tokens.lanes() * 4 + 32).unwrap_or(u32::MAX),
         };
         let admission = Semaphore::new(limits.waiting + limits.under_way as usize);
         let queue = Queue::start(ledger.clone(), clock.clone(), limits);
+        let maintenance = Maintenance::open(&ledger)?;
         let pipeline = Pipeline {
+            maintenance,
             ledger,
             queue,
             clock,
             random,
-            seal: RequestSeal::new(secrets.request_seal)?,
+            seal,
             in_flight: InFlight::new(),
             subjects: InFlight::new(),
+            keys: InFlight::new(),
             refusals: RefusalCounter::default(),
             claims: Claims::default(),
             admission,
             guesses: Guesses::new(guess_limits(&config.signer.wrong_challenges)),
+            strangers: Guesses::new(query_limits(&config.signer.unknown_queries)),
+            unopened: Guesses::new(unopened_limits(&config.signer.unopened_envelopes)),
+            derivations: Derivations::new(),
             metrics,
         };
         let instance = Self {
@@ -132,10 +171,18 @@ impl Instance {
             status_changes: tokio::sync::Mutex::new(()),
             pipeline,
             tokens,
+            backups,
+            witnesses: Witnesses::open(config, log.as_ref().map(Log::note_key))?,
+            log,
+            verification: Background::new(config.ledger.verify_every, &config.signer.ledger_dir()),
+            stopping: AtomicBool::new(false),
             started,
+            reloads: Reloads::new(config, configuration, roles, started),
+            tell,
             lab: config.lab,
         };
         instance.publish_due().await;
+        instance.sign_due().await;
         Ok(Arc::new(instance))
     }
 
@@ -157,16 +204,40 @@ impl Instance {
     /// Makes every list and announcement that is due; one that cannot be made is tried again at the
     /// next call.
     pub(super) async fn publish_due(&self) {
+        if self.ledger().refusal().is_some() {
+            return;
+        }
         for publisher in self.crls.values() {
             publisher.publish_if_due(&self.crl_tools()).await;
         }
         self.rollovers.announce_due(&self.crl_tools()).await;
     }
 
+    /// Whether the end has begun.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// Signs the ledger's head where that is due.
+    pub(super) async fn sign_due(&self) {
+        if let Some(log) = &self.log {
+            log.sign_if_due(self.ledger(), self.pipeline.clock.now()).await;
+        }
+    }
+
     /// Answers one request of the frontend.
-    pub(super) async fn answer(&self, request: Request) -> Response {
+    pub(super) async fn answer(self: &Arc<Self>, request: Request) -> Response {
         match request {
+            Request::WitnessWork => Response::WitnessWork(self.witnesses.work(self)),
+            Request::WitnessAnswer(answer) => {
+                self.witnesses.answered(&answer, self.pipeline.clock.now());
+                Response::Noted
+            }
+            Request::LogCheckpoint | Request::LogTile { .. } => {
+                transparency::published(self, request).await
+            }
             Request::Describe => Response::Description {
+                generation: self.reloads.generation(),
                 endpoints: self.endpoints().values().map(|e| e.description.clone()).collect(),
                 documents: publication::documents(self),
             },
@@ -200,11 +271,21 @@ impl Instance {
     /// Ends in order: what is queued is finished, what was done is recorded, then the ledger and
     /// the HSM are closed.
     pub(super) async fn close(&self) -> Result<(), SignerError> {
+        self.stopping.store(true, Ordering::Relaxed);
         self.pipeline.queue.drain().await;
         self.record_refusals(true).await;
         let lifecycle = Lifecycle { software: software(), reason: "told to stop".into() };
-        let stopped =
-            self.ledger().append(vec![Draft::of_system("signer", Event::Stop(lifecycle))]).await;
+        let stopped = match self.ledger().refusal() {
+            Some(LedgerError::Poisoned(_)) | None => {
+                let stop = Draft::of_system("signer", Event::Stop(lifecycle));
+                self.ledger().append(vec![stop]).await.map(|_| ())
+            }
+            // In maintenance mode there is nothing to record it in.
+            Some(_) => Ok(()),
+        };
+        if let Some(log) = self.log.as_ref().filter(|_| self.ledger().refusal().is_none()) {
+            log.sign_last(self.ledger(), self.pipeline.clock.now()).await;
+        }
         let closed = self.ledger().close();
         let ended = self.tokens.shutdown();
         stopped?;
@@ -213,73 +294,10 @@ impl Instance {
     }
 }
 
-fn profiles<'a>(
-    config: &'a Config,
-    authorities: &BTreeMap<&Name, Arc<Authority>>,
-) -> Result<BTreeMap<&'a Name, Arc<Profile>>, SignerError> {
-    let mut profiles = BTreeMap::new();
-    for (name, settings) in &config.profile {
-        let mut profile = profile(name.as_str(), settings);
-        profile.keys.blocklists = blocklists(name, settings)?;
-        profile.check().map_err(SignerError::Profile)?;
-        for (ca, authority) in authorities {
-            for (what, key) in authority.own_keys() {
-                profile.keys.refuse_own(format!("{what} of {ca}"), key);
-            }
-        }
-        profiles.insert(name, Arc::new(profile));
-    }
-    Ok(profiles)
-}
-
 /// Which CA follows which.
 fn followers(config: &Config) -> BTreeMap<Arc<str>, Arc<str>> {
     let pairs = config.ca.iter().filter_map(|(name, ca)| Some((name, ca.next.as_ref()?)));
     pairs.map(|(name, next)| (name.as_str().into(), next.as_str().into())).collect()
-}
-
-/// The endpoints as they are configured.
-fn blueprints(config: &Config, profiles: &BTreeMap<&Name, Arc<Profile>>) -> Vec<Blueprint> {
-    // The configuration's cross-checks have seen that every profile is there.
-    let all = config.endpoint.iter().filter_map(|(name, settings)| {
-        let profile = profiles.get(&settings.profile)?.clone();
-        Some(Blueprint { name: name.as_str().into(), settings: settings.clone(), profile })
-    });
-    all.collect()
-}
-
-/// The lists of keys that the profile refuses. A profile that takes RSA keys and has none is
-/// shouted about: nothing else knows the keys of Debian's broken generator.
-fn blocklists(name: &Name, settings: &config::Profile) -> Result<Vec<Arc<Blocklist>>, SignerError> {
-    if settings.key_blocklists.is_empty() && settings.key_types.iter().any(|t| t.kind().is_rsa()) {
-        let profile = name.as_str();
-        log::warn!(
-            event = event::CONFIGURATION, profile;
-            "the profile takes RSA keys and has no key_blocklists: keys that are publicly known \
-             (Debian's of 2006 to 2008, leaked ones) are not found; see docs/keys.md"
-        );
-    }
-    let read = |path: &PathBuf| {
-        let unusable = |cause: String| SignerError::KeyBlocklist { path: path.clone(), cause };
-        let text = std::fs::read_to_string(path).map_err(|e| unusable(e.to_string()))?;
-        let list = Blocklist::parse(&text).map_err(|e| unusable(e.to_string()))?;
-        if list.is_empty() {
-            return Err(unusable("it lists no key; take it out of key_blocklists".into()));
-        }
-        let (profile, keys) = (name.as_str(), list.len());
-        let path = path.display().to_string();
-        log::info!(
-            event = event::CONFIGURATION, profile, path = path.as_str(), keys;
-            "keys on the list are refused"
-        );
-        Ok(Arc::new(list))
-    };
-    settings.key_blocklists.iter().map(read).collect()
-}
-
-fn guess_limits(settings: &config::WrongChallenges) -> GuessLimits {
-    let config::WrongChallenges { per_source, total, window } = settings;
-    GuessLimits { per_source: *per_source, total: *total, window: *window }
 }
 
 /// The CAs that sign lists, each with its file.
@@ -293,8 +311,7 @@ fn publishers(
     for (name, settings) in config.ca.iter().filter(|(_, ca)| ca.crl.enabled) {
         let Some(authority) = authorities.get(name) else { continue };
         authority.check_crl_sign(&settings.certificate)?;
-        let schedule =
-            Schedule { next_update: settings.crl.next_update, refresh: settings.crl.refresh };
+        let schedule = schedule(&settings.crl);
         let file = folder.join(format!("{name}.crl"));
         let publisher =
             Publisher::open(authority.issuer.clone(), authority.signer.clone(), schedule, file)?;
@@ -303,15 +320,51 @@ fn publishers(
     Ok(publishers)
 }
 
+/// What the ledger is held against when it is opened.
+struct Known<'a> {
+    log: Option<&'a Log>,
+    issuers: IssuerKeys,
+}
+
+/// The keys of `issuers`, each under the name that the ledger has for it.
+pub(super) fn issuer_keys<'a>(issuers: impl IntoIterator<Item = &'a Arc<Issuer>>) -> IssuerKeys {
+    let key = |i: &Arc<Issuer>| (i.id().to_owned(), i.certificate().public_key().clone());
+    issuers.into_iter().map(key).collect()
+}
+
 fn open_ledger(
     config: &Config,
+    known: Known<'_>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
 ) -> Result<Arc<Ledger>, SignerError> {
-    let store = FileStore::open(StoreOptions::new(config.signer.ledger_dir()), random)?;
+    match try_ledger(config, known, clock, random) {
+        // What a person has to look at does not end the signer: its lists and its status are needed.
+        Err(e) if is_distrusted(&e) => {
+            log::error!(event = event::LEDGER; "maintenance mode, nothing is signed: {e}");
+            Ok(Ledger::unavailable(e))
+        }
+        opened => Ok(opened?),
+    }
+}
+
+fn try_ledger(
+    config: &Config,
+    known: Known<'_>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+) -> Result<Arc<Ledger>, LedgerError> {
+    let mut options = StoreOptions::new(config.signer.ledger_dir());
+    check_findings(&options.folder)?;
+    if let Some(log) = known.log {
+        options.known_heads = log.known_heads(&options.folder, &witnesses::cosigned(config))?;
+    }
+    let store = FileStore::open(options, random)?;
     if let Some(why) = store.database_rebuilt() {
         log::warn!(event = event::LEDGER; "the index database was rebuilt from the journal: {why}");
     }
+    // Before anything is appended, since the next checkpoint signs whatever stands there.
+    check_tail(&*store, store.signed_at_open(), known.issuers)?;
     let ledger = Ledger::open(store, clock)?;
     let abandoned = ledger.abandoned_at_open().len();
     let entries = ledger.head().size();
@@ -319,24 +372,6 @@ fn open_ledger(
     Ok(ledger)
 }
 
-fn start_entries(config: &Config) -> Vec<Draft> {
-    let lifecycle = Lifecycle { software: software(), reason: String::new() };
-    let configuration = Configuration {
-        digest: Fingerprint(config.digest()),
-        replaces: None,
-        summary: format!(
-            "{} endpoints, {} CAs{}",
-            config.endpoint.len(),
-            config.ca.len(),
-            if config.lab { ", lab = true" } else { "" }
-        ),
-    };
-    vec![
-        Draft::of_system("signer", Event::Start(lifecycle)),
-        Draft::of_system("configuration", Event::ConfigLoaded(configuration)),
-    ]
-}
-
-fn software() -> String {
+pub(super) fn software() -> String {
     concat!("chancery ", env!("CARGO_PKG_VERSION")).into()
 }

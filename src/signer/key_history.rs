@@ -2,12 +2,23 @@
 //! (docs/threats.md t35).
 
 use super::failure::Failure;
+use super::in_flight::{Lead, TransactionKey};
+use super::pipeline::Pipeline;
 use crate::clock::Timestamp;
 use crate::ledger::Ledger;
 use crate::pki::extension::SUBJECT_ALT_NAME;
 use crate::pki::{Certificate, CertificateRequest, GeneralName, name};
 use crate::revocation::Reason;
 use crate::scep::FailInfo;
+
+impl Pipeline {
+    /// The right to decide on a key, at whatever endpoint: until it is dropped nobody else has it, so
+    /// that of two requests at once the second sees what came of the first.
+    pub(super) async fn turn_of_key(&self, csr: &CertificateRequest) -> Lead<()> {
+        let id = csr.public_key().fingerprint().to_vec();
+        self.keys.turn(TransactionKey { endpoint: "".into(), id }).await
+    }
+}
 
 /// Refuses a key of which a certificate was ever revoked for keyCompromise, and one that has a
 /// certificate under another name which has not expired.
@@ -23,8 +34,8 @@ pub(super) fn check(
         if certificate.public_key() != csr.public_key() {
             continue;
         }
-        let reason = record.status.map(|(_, status)| status.reason);
-        if reason == Some(Reason::KeyCompromise.code()) {
+        // Ever, not lately: a key does not become secret again.
+        if ledger.was_revoked_for(certificate.serial().content(), Reason::KeyCompromise.code())? {
             return Err(Failure::refused(
                 FailInfo::BadRequest,
                 "compromised-key",

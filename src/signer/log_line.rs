@@ -3,10 +3,10 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::failure::Failure;
 use super::pipeline::Answer;
-use crate::clock::{Clock, Timestamp};
 use crate::scep::SignedRequest;
 use crate::telemetry::event;
 use crate::telemetry::metrics::{Request, SignerMetrics};
@@ -16,15 +16,15 @@ use crate::wire::frontend::Response;
 pub(super) struct LogLine {
     endpoint: Arc<str>,
     source: IpAddr,
-    began: Timestamp,
+    began: Instant,
     transaction: String,
     message_type: &'static str,
 }
 
 impl LogLine {
-    pub(super) fn new(endpoint: Arc<str>, source: IpAddr, clock: &dyn Clock) -> Self {
+    pub(super) fn new(endpoint: Arc<str>, source: IpAddr) -> Self {
         let unknown = || "-".to_owned();
-        Self { endpoint, source, began: clock.now(), transaction: unknown(), message_type: "-" }
+        Self { endpoint, source, began: Instant::now(), transaction: unknown(), message_type: "-" }
     }
 
     pub(super) fn request(&mut self, request: &SignedRequest) {
@@ -36,12 +36,11 @@ impl LogLine {
         self,
         outcome: &Result<Answer, Failure>,
         response: &Response,
-        clock: &dyn Clock,
         metrics: &SignerMetrics,
     ) {
         let endpoint: &str = &self.endpoint;
         let source = self.source.to_string();
-        let took = clock.now().since(self.began);
+        let took = self.began.elapsed();
         let millis = took.as_millis() as u64;
         let (transaction, message_type) = (self.transaction.as_str(), self.message_type);
         let replied = match response {

@@ -59,7 +59,7 @@ pub(super) async fn announce(
     let message = |e: &dyn std::fmt::Display| AnnouncementError::Message(e.to_string());
     let digest = match current.signer.algorithm() {
         SignatureAlgorithm::RsaPkcs1(digest) | SignatureAlgorithm::Ecdsa(digest) => digest,
-        SignatureAlgorithm::Ed25519 => Digest::Sha512,
+        SignatureAlgorithm::Ed25519 | SignatureAlgorithm::MlDsa(_) => Digest::Sha512,
         SignatureAlgorithm::RsaPss(_) => {
             return Err(message(&"SCEP clients read no signatures by RSASSA-PSS"));
         }

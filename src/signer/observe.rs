@@ -4,7 +4,9 @@ use super::crl::ends;
 use super::instance::Instance;
 use crate::clock::Timestamp;
 use crate::hsm::HsmState;
-use crate::telemetry::metrics::{AuthoritySnapshot, CrlSnapshot, SignerSnapshot};
+use crate::telemetry::metrics::{
+    AuthoritySnapshot, CheckpointSnapshot, CrlSnapshot, SignerSnapshot,
+};
 
 /// The metrics as text, or why there are none.
 pub(super) fn metrics(instance: &Instance) -> Result<String, String> {
@@ -24,14 +26,18 @@ pub(super) fn problems(instance: &Instance) -> Vec<String> {
             }
         })
         .collect();
-    if let Some(why) = instance.ledger().head().poisoned {
+    if let Some(why) = instance.ledger().obstacle() {
         problems.push(format!("the ledger takes no entries: {why}"));
+    }
+    if let Some(why) = instance.pipeline.maintenance.reason() {
+        problems.push(format!("maintenance mode: {why}; `chancery maintenance off` ends it"));
     }
     problems
 }
 
 fn snapshot(instance: &Instance) -> SignerSnapshot {
     let head = instance.ledger().head();
+    let reloads = instance.reloads.last();
     let authorities = instance.authorities.iter().map(|a| AuthoritySnapshot {
         ca: a.ca.to_string(),
         not_after: seconds(a.not_after),
@@ -51,9 +57,22 @@ fn snapshot(instance: &Instance) -> SignerSnapshot {
     SignerSnapshot {
         version: env!("CARGO_PKG_VERSION").into(),
         started: seconds(instance.started),
-        maintenance: head.poisoned.is_some(),
+        configured: seconds(reloads.loaded),
+        reload_failures: reloads.failures,
+        maintenance: super::maintenance::reason(instance).is_some(),
+        verified: instance.verification.state().succeeded.map(seconds),
+        verification_failed: instance.verification.state().finding.is_some(),
         queued: instance.pipeline.queue.waiting() as u64,
         entries: head.size(),
+        last_backup: instance
+            .backups
+            .last()
+            .map_or(0.0, |b| seconds(Timestamp::from_unix_millis(b.time))),
+        checkpoint: instance.log.as_ref().map(|log| CheckpointSnapshot {
+            signed: log.latest().map(|l| seconds(l.time)).filter(|time| *time > 0.0),
+            size: log.latest().map_or(0, |l| l.size),
+            failures: log.failures(),
+        }),
         disk_free: free(&instance.ledger_dir),
         tokens: instance.tokens.snapshots(),
         authorities: authorities.collect(),

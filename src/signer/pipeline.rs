@@ -7,18 +7,20 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::endpoint::Endpoint;
-use super::failure::{Failure, TOO_MANY_GUESSES};
+use super::envelope::{self, Derivations};
+use super::failure::{Failure, TOO_MANY_GUESSES, TOO_MANY_QUERIES, TOO_MANY_UNOPENED};
 use super::in_flight::{InFlight, Part, TransactionKey};
 use super::issue::{Issuance, Issued};
 use super::key_history;
 use super::log_line::LogLine;
+use super::maintenance::Maintenance;
 use super::one_time::Claims;
 use super::query::Found;
 use super::refusals::RefusalCounter;
 use super::reply;
 use super::waiting::is_current;
 use crate::clock::{Clock, Timestamp};
-use crate::cms::{Cipher, ContentCipher, Opened};
+use crate::cms::{Cipher, ContentCipher};
 use crate::ledger::{Actor, Fingerprint, Ledger, Origin, TransactionState};
 use crate::pki::{Certificate, Digest};
 use crate::ra::{
@@ -27,7 +29,6 @@ use crate::ra::{
 use crate::random::Random;
 use crate::revocation::Reason;
 use crate::scep::{FailInfo, Limits, MessageType, ReplyContext, SignedRequest};
-use crate::secret::Secret;
 use crate::signing::Queue;
 use crate::telemetry::event;
 use crate::telemetry::metrics::SignerMetrics;
@@ -43,12 +44,21 @@ pub(super) struct Pipeline {
     pub(super) in_flight: InFlight<Result<Issued, Failure>>,
     /// Subjects that are being decided on, where an endpoint gives each but one certificate.
     pub(super) subjects: InFlight<()>,
+    /// Keys that are being decided on: each belongs to one identity.
+    pub(super) keys: InFlight<()>,
     pub(super) refusals: RefusalCounter,
     pub(super) claims: Claims,
     /// How many messages may be worked on at a time: as many as may wait for a signature or be signed.
     pub(super) admission: Semaphore,
     pub(super) guesses: Guesses,
+    /// Who asked for what is not there.
+    pub(super) strangers: Guesses,
+    /// Envelopes that could not be opened.
+    pub(super) unopened: Guesses,
+    /// Who may derive a key from a password.
+    pub(super) derivations: Derivations,
     pub(super) metrics: Arc<SignerMetrics>,
+    pub(super) maintenance: Maintenance,
 }
 
 /// What a message got.
@@ -72,12 +82,22 @@ impl Pipeline {
         message: &[u8],
     ) -> Response {
         let (main, mut endpoint) = (endpoint, endpoint);
-        let mut line = LogLine::new(endpoint.name.clone(), source, self.clock.as_ref());
+        let mut line = LogLine::new(endpoint.name.clone(), source);
+        // Nothing is opened or signed, not even a refusal, while the ledger takes no entries.
+        let poisoned = self.ledger.refusal().map(|why| why.to_string());
+        let by_operator =
+            || self.maintenance.reason().map(|why| format!("maintenance mode: {why}"));
+        if let Some(why) = poisoned.or_else(by_operator) {
+            let outcome = Err(Failure::Unavailable(why));
+            let response = self.answer(endpoint, None, &outcome).await;
+            line.finish(&outcome, &response, &self.metrics);
+            return response;
+        }
         // Before anything is spent on it: under overload, refusing must cost next to nothing.
         let Ok(_admitted) = self.admission.try_acquire() else {
             let outcome = Err(Failure::Busy);
             let response = self.answer(endpoint, None, &outcome).await;
-            line.finish(&outcome, &response, self.clock.as_ref(), &self.metrics);
+            line.finish(&outcome, &response, &self.metrics);
             return response;
         };
         let limits =
@@ -95,7 +115,8 @@ impl Pipeline {
                 let outcome = match (in_force, request.message_type()) {
                     (Err(e), _) => Err(e),
                     (Ok(()), MessageType::GetCert | MessageType::GetCrl) => {
-                        self.query(endpoint, &request).await.map(Answer::Found)
+                        let work = self.query(endpoint, source, &request);
+                        self.bounded(source, work).await.map(Answer::Found)
                     }
                     (Ok(()), _) => {
                         self.request(endpoint, source, &request).await.map(Answer::Issued)
@@ -107,6 +128,8 @@ impl Pipeline {
         let counted = match &outcome {
             Err(Failure::Refused(refused)) => Some(refused.reason),
             Err(Failure::Guesses(_)) => Some(TOO_MANY_GUESSES),
+            Err(Failure::Queries(_)) => Some(TOO_MANY_QUERIES),
+            Err(Failure::Unopened(_)) => Some(TOO_MANY_UNOPENED),
             _ => None,
         };
         if let Some(reason) = counted {
@@ -114,7 +137,7 @@ impl Pipeline {
             self.refusals.count(self.clock.now(), &endpoint.name, source, reason, example);
         }
         let response = self.answer(endpoint, context.as_ref(), &outcome).await;
-        line.finish(&outcome, &response, self.clock.as_ref(), &self.metrics);
+        line.finish(&outcome, &response, &self.metrics);
         response
     }
 
@@ -137,22 +160,16 @@ impl Pipeline {
                 ));
             }
         }
-        if !request.signer().public_key().kind().is_rsa() {
-            return Err(Failure::refused(
-                FailInfo::BadAlg,
-                "signer-key",
-                "the reply can be encrypted to RSA keys only; enrol with an RSA key",
-            ));
-        }
+        envelope::check_receiver(endpoint, request)?;
         if request.message_type() == MessageType::CertPoll {
-            return self.poll(endpoint, source, request).await;
+            return self.bounded(source, self.poll(endpoint, source, request)).await;
         }
         if request.message_type() == MessageType::PkcsReq && self.held(request.signer())?.is_none()
         {
             // Before the HSM is troubled; `authorize` asks again where it counts.
             self.guesses.admit(source, self.clock.now())?;
         }
-        let proven = self.open(endpoint, request).await?;
+        let proven = self.read(endpoint, source, request, ProvenRequest::new).await?;
         let device = Fingerprint(request.signer().public_key().fingerprint());
         let digest = Fingerprint(proven.csr().fingerprint());
         let id = request.transaction_id().as_bytes();
@@ -186,33 +203,6 @@ impl Pipeline {
         let outcome = work.await;
         lead.finish(outcome.clone());
         outcome
-    }
-
-    /// Opens the envelope in the HSM and reads the PKCS#10. Every defect of the envelope, of its
-    /// content and of the PKCS#10's own signature is one failure (I7).
-    async fn open(
-        &self,
-        endpoint: &Endpoint,
-        request: &SignedRequest,
-    ) -> Result<ProvenRequest, Failure> {
-        let opened = self.opened(endpoint, request).await?;
-        opened.read(ProvenRequest::new).map_err(|e| Failure::unopened(e.diagnosis()))
-    }
-
-    /// The envelope under its content key, unwrapped in the HSM.
-    pub(super) async fn opened(
-        &self,
-        endpoint: &Endpoint,
-        request: &SignedRequest,
-    ) -> Result<Opened, Failure> {
-        // Its own is the first: who is addressed was looked at before.
-        let ours: Vec<&Certificate> = endpoint.recipients.iter().collect();
-        let recipient = request.recipient(&ours, &endpoint.algorithms)?;
-        let key: Secret = endpoint
-            .unwrapper
-            .unwrap(recipient.transport, recipient.encrypted_key.to_vec(), recipient.key_len)
-            .await?;
-        Ok(request.open(&key))
     }
 
     /// One enrolment whose request is read: answered from the ledger where it is a retry, else
@@ -263,6 +253,7 @@ impl Pipeline {
             }
         }
         let authorized = self.authorize(endpoint, source, request, proven, now)?;
+        let _turn = self.turn_of_key(authorized.csr()).await;
         key_history::check(&self.ledger, authorized.csr(), now)?;
         if endpoint.approval {
             return self.wait(endpoint, (source, device, id), &authorized, now).await;
@@ -297,10 +288,15 @@ impl Pipeline {
         let held = self.held(signer)?;
         let book = self.book(endpoint, request.transaction_id().as_bytes(), proven.csr());
         let by_own_key = proven.csr().public_key() == signer.public_key();
-        if !is_renewal && (held.is_none() || by_own_key && proven.has_challenge()) {
+        let by_password = request.is_under_password();
+        if by_password || !is_renewal && (held.is_none() || by_own_key && proven.has_challenge()) {
             let (authorizer, key) = (&endpoint.authorizer, signer.public_key());
-            return self
-                .guarded(source, now, || ra::authorize(authorizer, proven, key, keys, &book, now));
+            let decide = || ra::authorize(authorizer, proven, key, keys, &book, now);
+            let authorized = self.guarded(source, now, decide)?;
+            if by_password {
+                envelope::check_evidence(request, authorized.evidence())?;
+            }
+            return Ok(authorized);
         }
         let policy = endpoint.renewal.as_ref().ok_or(Refusal::from(RenewalError::NotOffered))?;
         let held = held.ok_or(Refusal::from(RenewalError::Unknown))?;
@@ -322,14 +318,21 @@ impl Pipeline {
     ) -> Result<T, Failure> {
         self.guesses.admit(source, now)?;
         let result = check();
-        if matches!(result, Err(Refusal::WrongChallenge)) && self.guesses.missed(source, now) {
+        if matches!(result, Err(Refusal::WrongChallenge)) {
+            self.wrong_guess(source, now);
+        }
+        Ok(result?)
+    }
+
+    /// Counts a wrong challenge.
+    pub(super) fn wrong_guess(&self, source: IpAddr, now: Timestamp) {
+        if self.guesses.missed(source, now) {
             let source = source.to_string();
             log::warn!(
                 event = event::CHALLENGES_TRIED, source = source.as_str();
                 "somebody tries challenges: signer.wrong_challenges is reached, and none is looked at for a while"
             );
         }
-        Ok(result?)
     }
 
     /// What the ledger has under the fingerprint of the certificate that signed a message; never
@@ -360,7 +363,12 @@ impl Pipeline {
         let random = self.random.as_ref();
         let signed = match (outcome, context) {
             (Ok(Answer::Issued(issued)), Some(context)) => {
-                reply::success(endpoint, context, issued, random).await
+                match self.reply_key(endpoint, context).await {
+                    Ok(key) => {
+                        reply::success(endpoint, context, issued, key.as_ref(), random).await
+                    }
+                    Err(e) => Err(e.log_text()),
+                }
             }
             (Ok(Answer::Found(found)), Some(context)) => {
                 reply::found(endpoint, context, found, random).await
@@ -375,8 +383,15 @@ impl Pipeline {
             (Err(Failure::Busy), _) => {
                 return Response::Busy { retry_after_seconds: RETRY_AFTER_SECONDS };
             }
-            (Err(Failure::Guesses(guesses)), _) => {
-                return Response::Busy { retry_after_seconds: guesses.retry_after_seconds };
+            (
+                Err(
+                    Failure::Guesses(too_many)
+                    | Failure::Queries(too_many)
+                    | Failure::Unopened(too_many),
+                ),
+                _,
+            ) => {
+                return Response::Busy { retry_after_seconds: too_many.retry_after_seconds };
             }
             (Err(Failure::Unavailable(text)), _) => return Response::Unavailable(text.clone()),
             (_, None) => return Response::BadRequest("the message cannot be answered".into()),

@@ -11,6 +11,7 @@ pub(super) fn profile(name: &str, settings: &config::Profile) -> Profile {
     // In full, so that no setting is forgotten here.
     let config::Profile {
         validity,
+        shorter_validity,
         backdate,
         key_usage: usages,
         extended_key_usage,
@@ -53,6 +54,7 @@ pub(super) fn profile(name: &str, settings: &config::Profile) -> Profile {
     Profile {
         name: name.into(),
         validity: *validity,
+        shorter_validity: *shorter_validity,
         backdate: *backdate,
         basic_constraints: *basic_constraints,
         key_usage: usage,
@@ -97,6 +99,7 @@ const fn kind(kind: SanKind) -> GeneralNameKind {
         SanKind::Email => GeneralNameKind::Email,
         SanKind::Ip => GeneralNameKind::Ip,
         SanKind::Uri => GeneralNameKind::Uri,
+        SanKind::Upn => GeneralNameKind::UserPrincipal,
     }
 }
 
@@ -132,6 +135,7 @@ profile = "p"
     fn every_setting_takes_effect() {
         let default = of("");
         let all = of(r#"validity = "30d"
+shorter_validity = true
 backdate = "5m"
 key_usage = ["digitalSignature"]
 extended_key_usage = ["serverAuth"]
@@ -148,6 +152,7 @@ aia_urls = ["http://pki.example.org/c.cer"]"#);
         assert_eq!(all.key_usage, KeyUsage::DIGITAL_SIGNATURE);
         assert_ne!(all.extended_key_usage, default.extended_key_usage);
         assert_eq!((all.keys.rsa_sizes.len(), all.keys.curves.len()), (0, 1));
+        assert!(all.shorter_validity && !default.shorter_validity);
         assert!(all.basic_constraints && !default.basic_constraints);
         assert!(all.sha1_requests && !default.sha1_requests);
         let (new, old) = (&all.subject, &default.subject);

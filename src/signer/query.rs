@@ -2,15 +2,17 @@
 //! and answered only to who holds a certificate of the CA. Strangers learn nothing: whatever they
 //! ask for, they get the answer that a holder gets for a serial number that does not exist.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::endpoint::{Endpoint, Kin};
-use super::failure::Failure;
+use super::failure::{Failure, Refused};
 use super::pipeline::{Pipeline, warn_of_legacy};
 use crate::ledger::TransactionState;
 use crate::pki::crl::Crl;
 use crate::pki::{Certificate, SerialNumber, name};
 use crate::scep::{FailInfo, IssuerAndSerialNumber, MessageType, SignedRequest};
+use crate::telemetry::event;
 
 /// What was asked for.
 #[derive(Clone, Debug)]
@@ -22,25 +24,46 @@ pub(super) enum Found {
 }
 
 impl Pipeline {
+    /// Does `work` for a query or a poll, unless too many from `source` asked for what is not there,
+    /// and counts it if it does (T19).
+    pub(super) async fn bounded<T>(
+        &self,
+        source: IpAddr,
+        work: impl Future<Output = Result<T, Failure>> + Send,
+    ) -> Result<T, Failure> {
+        self.strangers.admit(source, self.clock.now()).map_err(Failure::Queries)?;
+        let outcome = work.await;
+        let missed = |r: &Refused| r.fail_info == FailInfo::BadCertId;
+        if matches!(&outcome, Err(Failure::Refused(refused)) if missed(refused))
+            && self.strangers.missed(source, self.clock.now())
+        {
+            let source = source.to_string();
+            log::warn!(
+                event = event::QUERIES_TRIED, source = source.as_str();
+                "somebody asks for what is not there: signer.unknown_queries is reached, and no query is looked at for a while"
+            );
+        }
+        outcome
+    }
+
     /// Answers a GetCert or a GetCRL.
     pub(super) async fn query(
         &self,
         endpoint: &Endpoint,
+        source: IpAddr,
         request: &SignedRequest,
     ) -> Result<Found, Failure> {
         endpoint.algorithms.check(request)?;
         warn_of_legacy(endpoint, request);
         offered(endpoint, request.message_type())?;
-        if !request.signer().public_key().kind().is_rsa() {
+        if !endpoint.algorithms.can_envelope_to(request.signer().public_key().kind()) {
             return Err(unknown());
         }
         // Before the HSM is asked: a stranger does not even cost a decryption.
         if !self.holds_ours(endpoint, request.signer())? {
             return Err(unknown());
         }
-        let opened = self.opened(endpoint, request).await?;
-        let asked = opened.read(IssuerAndSerialNumber::from_der);
-        let asked = asked.map_err(|e| Failure::unopened(e.diagnosis()))?;
+        let asked = self.read(endpoint, source, request, IssuerAndSerialNumber::from_der).await?;
         let wanted = name::normalised(asked.issuer());
         // CAs of one line may have one name: then the certificate is any of theirs, the list the newest.
         let kin = endpoint.kin.iter().rev();

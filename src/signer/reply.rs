@@ -4,16 +4,19 @@ use super::endpoint::{CertRepChain, Endpoint};
 use super::failure::Refused;
 use super::issue::Issued;
 use super::query::Found;
+use crate::cms::PasswordKey;
 use crate::pki::Certificate;
 use crate::random::Random;
 use crate::scep::{CertRep, CertRepError, ReplyContext, UnsignedCertRep};
 
-/// SUCCESS with the certificate, enveloped to the key that signed the request. The error is a text
+/// SUCCESS with the certificate, enveloped to the key that signed the request or, where it was sent
+/// under a password, by that. The error is a text
 /// for the log: nothing can be sent.
 pub(super) async fn success(
     endpoint: &Endpoint,
     request: &ReplyContext,
     issued: &Issued,
+    password: Option<&PasswordKey>,
     random: &dyn Random,
 ) -> Result<Vec<u8>, String> {
     let mut certificates: Vec<&Certificate> = vec![issued.certificate()];
@@ -29,7 +32,9 @@ pub(super) async fn success(
             certificates.extend(chain);
         }
     }
-    sign(endpoint, CertRep::success(request, &certificates, &endpoint.algorithms, random)).await
+    let algorithms = &endpoint.algorithms;
+    let reply = CertRep::success(request, &certificates, password, algorithms, random);
+    sign(endpoint, reply).await
 }
 
 /// SUCCESS with what GetCert or GetCRL asked for, alone.
@@ -41,7 +46,7 @@ pub(super) async fn found(
 ) -> Result<Vec<u8>, String> {
     let algorithms = &endpoint.algorithms;
     let reply = match found {
-        Found::Certificate(c) => CertRep::success(request, &[c], algorithms, random),
+        Found::Certificate(c) => CertRep::success(request, &[c], None, algorithms, random),
         Found::Crl(crl) => CertRep::crl(request, crl.der(), algorithms, random),
     };
     sign(endpoint, reply).await

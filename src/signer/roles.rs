@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::error::SignerError;
-use super::run::uid_of;
 use crate::config::Config;
+use crate::config::uid_of;
 use crate::ledger::{Actor, Command, Draft, Event, Origin, Outcome};
 use crate::wire::Peer;
 use crate::wire::admin::{Permission, Request};
@@ -55,22 +55,25 @@ impl RoleMap {
                 _ => Role::Admin,
             };
             for user in users {
-                let uid = uid_of(user).ok_or_else(|| SignerError::NoSuchUser(user.clone()))?;
+                let missing =
+                    || SignerError::NoSuchUser { key: format!("roles.{name}"), user: user.clone() };
+                let uid = uid_of(user).ok_or_else(missing)?;
                 map.entry(uid).or_default().push(role);
             }
         }
         Ok(Self(map))
     }
 
-    /// Everybody who may connect.
-    pub(super) fn uids(&self) -> Vec<u32> {
-        self.0.keys().copied().collect()
+    /// Whether this user may connect.
+    pub(super) fn knows(&self, uid: u32) -> bool {
+        self.0.contains_key(&uid)
     }
 
-    /// Whether somebody else than root and the signer's user may connect.
-    pub(super) fn has_others(&self) -> bool {
+    /// The mode of the admin socket: another user than root and the signer's can only connect to a
+    /// socket that it may write to; who it is says the kernel.
+    pub(super) fn socket_mode(&self) -> u32 {
         let own = rustix::process::geteuid().as_raw();
-        self.0.keys().any(|uid| *uid != 0 && *uid != own)
+        if self.0.keys().any(|uid| *uid != 0 && *uid != own) { 0o666 } else { 0o600 }
     }
 
     /// Whether the peer may ask this.

@@ -40,7 +40,6 @@ pub(super) struct Plan {
     pub(super) authorities: BTreeMap<Arc<str>, Arc<Authority>>,
     /// Which CA follows which.
     pub(super) next: BTreeMap<Arc<str>, Arc<str>>,
-    pub(super) blueprints: Vec<Blueprint>,
     pub(super) key: ChallengeKey,
     pub(super) crls: BTreeMap<Arc<str>, Arc<Publisher>>,
     /// Where the announcements are kept.
@@ -56,6 +55,7 @@ pub(super) struct Rollovers {
 }
 
 struct State {
+    blueprints: Vec<Blueprint>,
     stages: Stages,
     /// The answers to GetNextCACert, by the CA that signed them.
     announcements: BTreeMap<Arc<str>, Vec<u8>>,
@@ -132,9 +132,14 @@ impl Plan {
             .collect()
     }
 
-    fn endpoints(&self, stages: &Stages, announcements: &BTreeMap<Arc<str>, Vec<u8>>) -> Endpoints {
+    fn endpoints(
+        &self,
+        blueprints: &[Blueprint],
+        stages: &Stages,
+        announcements: &BTreeMap<Arc<str>, Vec<u8>>,
+    ) -> Endpoints {
         let mut endpoints = Endpoints::new();
-        for blueprint in &self.blueprints {
+        for blueprint in blueprints {
             let current = self.current(blueprint.settings.ca.as_str(), stages);
             let Some(authority) = self.authority(current) else { continue };
             let kin = self.kin(current);
@@ -167,15 +172,22 @@ impl Plan {
 impl Rollovers {
     /// Reads from the ledger how far the rollovers are. A CA that an endpoint needs must be valid; one
     /// that was followed by another may have ended, and one that is not activated may begin later.
-    pub(super) fn open(plan: Plan, ledger: &Ledger, now: Timestamp) -> Result<Self, SignerError> {
-        let stages = Stages::read(ledger)?;
+    pub(super) fn open(
+        plan: Plan,
+        blueprints: Vec<Blueprint>,
+        ledger: &Ledger,
+        now: Timestamp,
+    ) -> Result<Self, SignerError> {
+        // In maintenance mode nothing is issued, whichever CA an endpoint offers.
+        let in_service = ledger.refusal().is_none();
+        let stages = if in_service { Stages::read(ledger)? } else { Stages::default() };
         for (name, authority) in &plan.authorities {
             let Err(problem) = authority.check_validity(now) else { continue };
-            let is_direct = plan.blueprints.iter().any(|b| b.settings.ca.as_str() == &**name);
+            let is_direct = blueprints.iter().any(|b| b.settings.ca.as_str() == &**name);
             let followed = plan.next(name).is_some_and(|n| stages.was_activated(n));
             let upcoming =
                 plan.previous(name).is_some() && !stages.was_activated(authority) && !is_direct;
-            if !followed && !upcoming {
+            if !followed && !upcoming && in_service {
                 return Err(problem);
             }
             log::warn!(event = event::CONFIGURATION, ca = &**name; "{problem}");
@@ -189,14 +201,30 @@ impl Rollovers {
                 announcements.insert(name.clone(), message);
             }
         }
-        let endpoints = Arc::new(plan.endpoints(&stages, &announcements));
-        let state = RwLock::new(State { stages, announcements, endpoints });
+        let endpoints = Arc::new(plan.endpoints(&blueprints, &stages, &announcements));
+        let state = RwLock::new(State { blueprints, stages, announcements, endpoints });
         Ok(Self { plan, state, turn: tokio::sync::Mutex::new(()) })
     }
 
     /// The endpoints as they are now.
     pub(super) fn endpoints(&self) -> Arc<Endpoints> {
         self.state.read().unwrap_or_else(PoisonError::into_inner).endpoints.clone()
+    }
+
+    /// Every CA.
+    pub(super) fn authorities(&self) -> impl Iterator<Item = (&str, &Authority)> {
+        self.plan.authorities.iter().map(|(name, authority)| (&**name, &**authority))
+    }
+
+    /// Whether the CA that endpoints of `ca` would offer is valid now.
+    pub(super) fn check_validity(&self, ca: &str, now: Timestamp) -> Result<(), SignerError> {
+        let offered = self.plan.authority(self.plan.current(ca, &self.stages()));
+        offered.map_or(Ok(()), |authority| authority.check_validity(now))
+    }
+
+    /// Serves other endpoints from now on; requests that are under way keep theirs.
+    pub(super) fn replace(&self, blueprints: Vec<Blueprint>) {
+        self.change(|state| state.blueprints = blueprints);
     }
 
     fn stages(&self) -> Stages {
@@ -211,7 +239,7 @@ impl Rollovers {
     fn change(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         change(&mut state);
-        let endpoints = self.plan.endpoints(&state.stages, &state.announcements);
+        let endpoints = self.plan.endpoints(&state.blueprints, &state.stages, &state.announcements);
         state.endpoints = Arc::new(endpoints);
     }
 

@@ -1,19 +1,20 @@
 //! The signer's life: open everything, serve two sockets, end in order.
 
 use std::future::Future;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::UnixListener;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::admin;
 use super::error::SignerError;
 use super::instance::{Instance, Secrets};
-use super::roles::RoleMap;
+use super::reload::{self, Tell};
+use super::{maintenance, verification};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, uid_of};
 use crate::random::Random;
 use crate::telemetry::event;
 use crate::wire::{self, BoxFuture, Peer, ServerLimits};
@@ -24,38 +25,41 @@ const REFUSALS_EVERY: Duration = Duration::from_secs(10);
 /// How often is looked whether a list or an announcement is due.
 const CRLS_EVERY: Duration = Duration::from_secs(30);
 
+/// How often is looked whether a checkpoint is due.
+const CHECKPOINTS_EVERY: Duration = Duration::from_millis(500);
+
 /// What the signer gets from the world.
 pub struct World {
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Random bytes.
     pub random: Arc<dyn Random>,
+    /// The configuration's file, which goes into backups.
+    pub configuration: PathBuf,
+    /// Notified to have the configuration read again.
+    pub hangup: Arc<Notify>,
+    /// Who hears of what the signer does by itself.
+    pub tell: Tell,
 }
 
-/// Runs the signer until `shutdown` ends; calls `ready` once both sockets are served. The user of
+/// Runs the signer until `shutdown` ends; calls `ready` once both sockets are served, with the
+/// reason where nothing is signed (maintenance mode). The user of
 /// the process and, where the configuration names one, the frontend's user may use the frontend's
 /// socket; root, the process's user and whoever has a role may use the admin socket.
 pub async fn run(
     config: &Config,
     secrets: Secrets,
     world: World,
-    ready: impl FnOnce(),
+    ready: impl FnOnce(Option<String>),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), SignerError> {
-    if config.lab {
-        log::warn!(
-            event = event::CONFIGURATION;
-            "lab = true: this instance trusts software keys and is for laboratories only"
-        );
-    }
     let frontend_uids = frontend_uids(config)?;
-    let roles = Arc::new(RoleMap::new(config)?);
-    let operator_uids = roles.uids();
-    let instance = Instance::open(config, secrets, world.clock, world.random).await?;
+    let hangup = world.hangup.clone();
+    let instance = Instance::open(config, secrets, world).await?;
     // Another user can only connect to a socket that it may write to; who it is says the kernel.
     let mode = if frontend_uids.len() > 1 { 0o666 } else { 0o600 };
     let listener = bind(&config.signer.socket, mode).await?;
-    let admin_mode = if roles.has_others() { 0o666 } else { 0o600 };
+    let admin_mode = instance.reloads.roles().socket_mode();
     let admin_listener = bind(&config.signer.admin_socket, admin_mode).await?;
     let (stop, stopped) = watch::channel(false);
     let until = |mut stopped: watch::Receiver<bool>| async move {
@@ -69,16 +73,19 @@ pub async fn run(
             Box::pin(async move { instance.answer(request).await })
         };
         let (until, handler) = (until(stopped.clone()), Arc::new(handler));
-        wire::serve(listener, &frontend_uids, ServerLimits::default(), handler, until)
+        let allowed = move |uid| frontend_uids.contains(&uid);
+        wire::serve(listener, allowed, ServerLimits::default(), handler, until)
     };
     let operators = {
         let instance = instance.clone();
+        let users = instance.clone();
+        let allowed = move |uid| users.reloads.roles().knows(uid);
         let handler = move |peer: Peer, request| -> BoxFuture<_> {
-            let (instance, roles) = (instance.clone(), roles.clone());
-            Box::pin(async move { admin::allowed(&instance, &roles, peer, request).await })
+            let instance = instance.clone();
+            Box::pin(async move { admin::allowed(&instance, peer, request).await })
         };
         let (until, handler) = (until(stopped.clone()), Arc::new(handler));
-        wire::serve(admin_listener, &operator_uids, ServerLimits::default(), handler, until)
+        wire::serve(admin_listener, allowed, ServerLimits::default(), handler, until)
     };
     let refusals = {
         let instance = instance.clone();
@@ -100,8 +107,29 @@ pub async fn run(
             }
         })
     };
+    let checkpoints = {
+        let instance = instance.clone();
+        tokio::spawn(async move {
+            let mut every = tokio::time::interval(CHECKPOINTS_EVERY);
+            loop {
+                every.tick().await;
+                instance.sign_due().await;
+            }
+        })
+    };
+    let hangups = {
+        let instance = instance.clone();
+        tokio::spawn(async move {
+            loop {
+                hangup.notified().await;
+                // What is wrong is in the log, in the ledger and in the status.
+                let _ = reload::reload(&instance, None).await;
+            }
+        })
+    };
+    let verification = tokio::spawn(verification::run(instance.clone()));
     let end = async {
-        ready();
+        ready(maintenance::reason(&instance));
         let lost = tokio::select! {
             () = shutdown => None,
             token = restart_needed(&instance) => Some(token),
@@ -113,6 +141,9 @@ pub async fn run(
     let (lost, frontend, operators) = tokio::join!(end, frontend, operators);
     refusals.abort();
     lists.abort();
+    checkpoints.abort();
+    hangups.abort();
+    verification.abort();
     let closed = instance.close().await;
     remove(&config.signer.socket);
     remove(&config.signer.admin_socket);
@@ -150,16 +181,9 @@ fn remove(path: &Path) {
 fn frontend_uids(config: &Config) -> Result<Vec<u32>, SignerError> {
     let mut uids = vec![rustix::process::geteuid().as_raw()];
     if let Some(name) = &config.signer.frontend_user {
-        uids.push(uid_of(name).ok_or_else(|| SignerError::NoSuchUser(name.clone()))?);
+        let missing =
+            || SignerError::NoSuchUser { key: "signer.frontend_user".into(), user: name.clone() };
+        uids.push(uid_of(name).ok_or_else(missing)?);
     }
     Ok(uids)
-}
-
-/// The uid of a user in /etc/passwd, where the packages' sysusers put the service's users.
-pub(super) fn uid_of(name: &str) -> Option<u32> {
-    let users = std::fs::read_to_string("/etc/passwd").ok()?;
-    users.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok()).flatten()
-    })
 }

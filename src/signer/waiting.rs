@@ -180,6 +180,7 @@ impl Pipeline {
         let keys = &endpoint.profile.keys;
         let authorized = AuthorizedRequest::approved(request, evidence, approval, keys)?;
         // It may have been revoked for keyCompromise while this waited.
+        let _turn = self.turn_of_key(authorized.csr()).await;
         super::key_history::check(&self.ledger, authorized.csr(), now)?;
         let reserved = self.ledger.transaction(&endpoint.name, id)?;
         let replaces = reserved.filter(TransactionRecord::is_abandoned).map(|r| r.sequence);
@@ -244,8 +245,7 @@ impl Pipeline {
         if actor != Actor::Device(device) {
             return Err(unknown());
         }
-        let opened = self.opened(endpoint, request).await?;
-        opened.read(IssuerAndSubject::from_der).map_err(|e| Failure::unopened(e.diagnosis()))?;
+        self.read(endpoint, source, request, IssuerAndSubject::from_der).await?;
         let work = self.polled(endpoint, source, (device, id), unknown);
         self.once(endpoint, id, (digest, device), work).await
     }

@@ -2,10 +2,10 @@
 //! test can stand between it and the disk.
 
 use std::fmt::Debug;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::Path;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 
 use crate::ledger::StoreError;
 
@@ -14,7 +14,7 @@ pub(super) trait Tail: Send + Debug {
     /// Writes `bytes` at `offset`, the file's end.
     fn write(&mut self, bytes: &[u8], offset: u64) -> std::io::Result<()>;
 
-    /// Brings what was written to the disk: fdatasync.
+    /// Brings what was written to the disk (fdatasync), and sees that the file is still there.
     fn sync(&mut self) -> std::io::Result<()>;
 }
 
@@ -33,7 +33,12 @@ pub(super) trait Disk: Send + Sync + Debug {
 pub(super) struct SystemDisk;
 
 #[derive(Debug)]
-struct SystemTail(File);
+struct SystemTail {
+    file: File,
+    path: PathBuf,
+    /// Device and inode.
+    identity: (u64, u64),
+}
 
 impl Disk for SystemDisk {
     fn create(&self, path: &Path, content: &[u8]) -> std::io::Result<()> {
@@ -46,18 +51,34 @@ impl Disk for SystemDisk {
             file.set_len(length)?;
         }
         file.sync_all()?;
-        Ok(Box::new(SystemTail(file)))
+        let identity = identity(&file.metadata()?);
+        Ok(Box::new(SystemTail { file, path: path.to_owned(), identity }))
     }
 }
 
 impl Tail for SystemTail {
     fn write(&mut self, bytes: &[u8], offset: u64) -> std::io::Result<()> {
-        self.0.write_all_at(bytes, offset)
+        self.file.write_all_at(bytes, offset)
     }
 
     fn sync(&mut self) -> std::io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()?;
+        // A deleted file takes every write, and is gone with the process.
+        match std::fs::metadata(&self.path) {
+            Ok(found) if identity(&found) == self.identity => Ok(()),
+            Ok(_) => Err(gone()),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(gone()),
+            Err(e) => Err(e),
+        }
     }
+}
+
+fn identity(metadata: &Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}
+
+fn gone() -> std::io::Error {
+    std::io::Error::other("it was deleted or exchanged while it was written")
 }
 
 /// Writes a whole file so that after a power cut either the old or the new content is there.
@@ -78,6 +99,15 @@ pub(super) fn write_durably(path: &Path, content: &[u8]) -> std::io::Result<()> 
 /// the new, also after a power cut.
 pub fn replace_file(path: &Path, content: &[u8]) -> Result<(), StoreError> {
     write_durably(path, content).map_err(|e| io_error("write", path, &e))
+}
+
+/// The text of the file `path`; none where it is not there.
+pub(super) fn read_if_there(path: &Path) -> Result<Option<String>, StoreError> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(io_error("read", path, &e)),
+    }
 }
 
 /// Makes the folder `path` for this user's eyes only, unless it is there.

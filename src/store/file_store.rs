@@ -62,6 +62,7 @@ pub struct FileStore {
     indexer: Mutex<Option<JoinHandle<()>>>,
     set_aside: Option<String>,
     torn: u64,
+    signed: Frontier,
     _lock: File,
 }
 
@@ -84,18 +85,15 @@ impl FileStore {
         let lock = lock(&options.folder)?;
         check_space(&options)?;
         let found = Found::look(&options.folder.join("journal"))?;
-        check_heads(&options, &found)?;
+        let signed = check_heads(&options, &found)?;
         let (database, manifest, set_aside) = open_database(&options, &found)?;
         let applied = manifest.frontier.size();
         let shared = Arc::new(Shared::new(database, manifest));
         found.replay(applied, |records, salt| {
             let entries = records.iter().map(|(_, r)| {
-                let entry = Entry::decode(r.entry).map_err(|e| {
-                    StoreError::Damaged(format!("entry {} cannot be read: {e}", r.sequence))
-                })?;
-                let postings = postings(&entry).map_err(|e| {
-                    StoreError::Damaged(format!("entry {} cannot be indexed: {e}", r.sequence))
-                })?;
+                let postings = Entry::decode(r.entry)
+                    .and_then(|entry| postings(&entry))
+                    .map_err(|e| StoreError::unreadable(r.sequence, &e))?;
                 let mut record = Vec::with_capacity(r.len());
                 record::write_ref(&mut record, r, salt);
                 Ok(RecentEntry { record: record.into(), salt, lines: lines(&postings) })
@@ -123,8 +121,14 @@ impl FileStore {
             indexer: Mutex::new(Some(indexer)),
             set_aside,
             torn,
+            signed,
             _lock: lock,
         }))
+    }
+
+    /// The checkpoint that is kept in `folder`, before the ledger there is opened.
+    pub fn kept_checkpoint(folder: &std::path::Path) -> Result<Option<String>, StoreError> {
+        read_checkpoint(folder)
     }
 
     /// Why the database was set aside and rebuilt when the store was opened, if it was.
@@ -135,6 +139,11 @@ impl FileStore {
     /// Octets of an unacknowledged commit that a crash left and that were cut off at opening.
     pub const fn torn_bytes(&self) -> u64 {
         self.torn
+    }
+
+    /// The tree that the newest known head covered when the store was opened; empty where none was known.
+    pub const fn signed_at_open(&self) -> &Frontier {
+        &self.signed
     }
 
     /// Number of entries whose indexes are in the database; those of the rest are in memory.
@@ -151,6 +160,15 @@ impl FileStore {
         work: impl FnOnce(&mut Option<Journal>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         work(&mut self.journal.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn end_indexer(&self) {
+        self.shared.stop();
+        let indexer = self.indexer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(indexer) = indexer {
+            // A panic in it is a failure of the database, which the next start repairs.
+            drop(indexer.join());
+        }
     }
 
     fn closed(&self) -> StoreError {
@@ -218,6 +236,10 @@ impl Store for FileStore {
         self.archive.read(first, limit)
     }
 
+    fn reread(&self, first: u64, limit: usize) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.archive.read(first, limit)
+    }
+
     fn lookup(&self, index: Index, key: &Key) -> Result<Vec<u64>, StoreError> {
         let (from, to) = (Line::first(index, key), Line::last(index, key));
         let found = self.shared.range(from, to, usize::MAX)?;
@@ -247,12 +269,7 @@ impl Store for FileStore {
 
     fn close(&self) -> Result<(), StoreError> {
         let journal = self.with_journal(|slot| Ok(slot.take()))?;
-        self.shared.stop();
-        let indexer = self.indexer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(indexer) = indexer {
-            // A panic in it is a failure of the database, which the next start repairs.
-            drop(indexer.join());
-        }
+        self.end_indexer();
         if journal.is_none() || self.shared.failure().is_some() {
             return Ok(());
         }
@@ -260,6 +277,14 @@ impl Store for FileStore {
         let size = self.size();
         self.shared.database().set_closed_at(size)?;
         self.shared.database().flush()
+    }
+}
+
+impl Drop for FileStore {
+    fn drop(&mut self) {
+        // One that is given up without having been closed leaves no thread behind, which would keep the
+        // database open.
+        self.end_indexer();
     }
 }
 

@@ -55,6 +55,24 @@ impl HashFiles {
         Ok((files, fits))
     }
 
+    /// The files in `folder` for a reader who changes nothing; none where there is no such folder.
+    pub(super) fn look(folder: &Path) -> Result<Option<Self>, StoreError> {
+        if !folder.is_dir() {
+            return Ok(None);
+        }
+        let mut levels = Vec::with_capacity(LEVELS);
+        for path in (0..LEVELS).map(|number| folder.join(number.to_string())) {
+            let file = match File::open(&path) {
+                // What is missing is missed where it is read.
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => break,
+                opened => opened.map_err(|e| io_error("open", &path, &e))?,
+            };
+            let length = file.metadata().map_err(|e| io_error("open", &path, &e))?.len();
+            levels.push(Level { file, count: RwLock::new(length / HASH), path });
+        }
+        Ok(Some(Self { levels, open: Mutex::default() }))
+    }
+
     /// Whether the files hold the tree of `start`, by the roots of its complete subtrees.
     fn fits(&self, start: &Frontier) -> bool {
         let mut first = 0;

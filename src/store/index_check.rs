@@ -60,7 +60,7 @@ impl FileStore {
                 }
                 let entry = Entry::decode(bytes)
                     .and_then(|entry| postings(&entry))
-                    .map_err(|e| StoreError::Damaged(format!("entry {next}: {e}")))?;
+                    .map_err(|e| StoreError::unreadable(next, &e))?;
                 entry.iter().for_each(|posting| sum.add(&Line::of(posting)));
                 next += 1;
             }

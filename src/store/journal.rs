@@ -10,8 +10,9 @@ use super::disk::{Disk, Tail, create_folder, io_error};
 use super::hash_files::HashFiles;
 use super::record::{self, HEADER_LEN, RecordRef, Salt};
 use super::segment::{End, Header, Segment, walk};
+use crate::control::Safeguard;
 use crate::ledger::merkle::{Frontier, Hash};
-use crate::ledger::{Record, StoreError};
+use crate::ledger::{Entry, Record, StoreError};
 use crate::random::{self, Random};
 
 /// The journal, open for appending.
@@ -47,6 +48,8 @@ pub(super) struct Found {
     pub(super) torn: u64,
     /// The tree over all whole groups.
     pub(super) frontier: Frontier,
+    /// Why the first entry of the last segment that cannot be read cannot be.
+    unreadable: Option<StoreError>,
 }
 
 impl Found {
@@ -57,7 +60,9 @@ impl Found {
         if let Some(last) = segment_paths(folder)?.last() {
             forget_cache(last)?;
         }
-        Self::look_only(folder)
+        let found = Self::look_only(folder)?;
+        // Before anything else of the folder is opened: what a later release wrote is left alone.
+        found.unreadable.clone().map_or(Ok(found), Err)
     }
 
     /// The same, and changes nothing.
@@ -94,16 +99,19 @@ impl Found {
                 length: 0,
                 torn: 0,
                 frontier,
+                unreadable: None,
             });
         };
         let bytes = last.read()?;
         let mut frontier = last.header.frontier.clone();
         let mut offsets = vec![last.header_len as u32];
         let mut leaves = Vec::new();
+        let mut unreadable = None;
         let end: Result<End, StoreError> =
             walk(&bytes, last.header_len, last.header.salt, &mut frontier, |records| {
                 offsets.extend(records.iter().map(|(offset, r)| (offset + r.len()) as u32));
                 leaves.extend(records.iter().map(|(_, r)| r.leaf));
+                unreadable = unreadable.take().or_else(|| records.iter().find_map(version_problem));
                 Ok(())
             });
         let total = bytes.len() as u64;
@@ -117,7 +125,7 @@ impl Found {
         };
         let torn = total - length;
         let last = Some(last);
-        Ok(Self { folder, segments, last, offsets, leaves, length, torn, frontier })
+        Ok(Self { folder, segments, last, offsets, leaves, length, torn, frontier, unreadable })
     }
 
     /// The segments, oldest first.
@@ -156,14 +164,28 @@ impl Found {
         Ok(())
     }
 
+    /// Checks every record from the segment on that has entry `first`. The last segment's were checked when it
+    /// was found.
+    pub(super) fn check_from(&self, first: u64) -> Result<(), StoreError> {
+        match self.last.as_ref().is_some_and(|last| first < last.first()) {
+            true => self.replay(first, |_, _| Ok(())),
+            false => Ok(()),
+        }
+    }
+
     /// The tree over the first `size` entries, which must be no more than there are.
     pub(super) fn frontier_at(&self, size: u64) -> Result<Frontier, StoreError> {
         if size == self.frontier.size() {
             return Ok(self.frontier.clone());
         }
-        let segment = self.segments().filter(|s| s.first() <= size).last();
+        Ok(self.cut_at(size)?.0)
+    }
+
+    /// The same, and how many octets of the last segment that has any of them.
+    pub(super) fn cut_at(&self, size: u64) -> Result<(Frontier, u64), StoreError> {
+        let segment = self.segments().filter(|s| s.first() < size.max(1)).last();
         let mut frontier = segment.map_or_else(Frontier::new, |s| s.header.frontier.clone());
-        let Some(segment) = segment else { return Ok(frontier) };
+        let Some(segment) = segment else { return Ok((frontier, 0)) };
         let bytes = segment.read()?;
         let mut offset = segment.header_len;
         while frontier.size() < size {
@@ -177,7 +199,7 @@ impl Found {
             frontier.push(record.leaf);
             offset += record.len();
         }
-        Ok(frontier)
+        Ok((frontier, offset as u64))
     }
 
     /// Cuts off what a crash left and opens the journal for appending.
@@ -278,7 +300,7 @@ impl Journal {
         }
         let path = &self.last.path;
         self.tail.write(&self.buffer, self.length).map_err(|e| io_error("append to", path, &e))?;
-        if cfg!(not(feature = "control-no-fsync")) {
+        if Safeguard::Fsync.holds() {
             self.tail.sync().map_err(|e| io_error("fsync", path, &e))?;
         }
         self.length += self.buffer.len() as u64;
@@ -300,6 +322,11 @@ impl Journal {
         self.last = next;
         Ok(())
     }
+}
+
+fn version_problem((_, record): &(usize, RecordRef<'_>)) -> Option<StoreError> {
+    let problem = Entry::check_version(record.entry).err()?;
+    Some(StoreError::unreadable(record.sequence, &problem))
 }
 
 /// The segments' files in `folder`, oldest first.

@@ -4,17 +4,20 @@
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use super::hash_files::HashFiles;
 use super::journal::Found;
 use super::record;
 use super::segment::Segment;
 use super::startup::read_checkpoint;
 use crate::ledger::StoreError;
 use crate::ledger::merkle::Frontier;
+use crate::ledger::proof::HashSource;
 use crate::ledger::verify::EntrySource;
 
 /// The journal in a data folder, for reading from start to end.
 pub struct JournalView {
     found: Found,
+    hashes: Option<HashFiles>,
     checkpoint: Option<String>,
     /// The segment that was read last, from its first entry on.
     current: Mutex<Option<Current>>,
@@ -33,7 +36,8 @@ impl JournalView {
         // In this order: a signer that runs meanwhile signs only what is in the journal already.
         let checkpoint = read_checkpoint(folder)?;
         let found = Found::look_only(&folder.join("journal"))?;
-        Ok(Self { found, checkpoint, current: Mutex::new(None) })
+        let hashes = HashFiles::look(&folder.join("tree"))?;
+        Ok(Self { found, hashes, checkpoint, current: Mutex::new(None) })
     }
 
     /// Number of entries.
@@ -108,5 +112,10 @@ impl EntrySource for JournalView {
         let entries = (0..count).map(|_| current.take()).collect();
         *slot = Some(current);
         entries
+    }
+    /// Those of the last segment are written anew at each start, and may be lost after a crash.
+    fn kept_hashes(&self) -> Option<(&dyn HashSource, u64)> {
+        let kept = self.found.segments().map(Segment::first).last()?;
+        self.hashes.as_ref().map(|hashes| (hashes as &dyn HashSource, kept))
     }
 }

@@ -7,6 +7,7 @@
 //!   disagrees.
 //! - `tree/`: the Merkle tree's hashes, level by level, as tiles cut them.
 //! - `checkpoint`: the latest signed checkpoint.
+//! - `verified`, `finding`: where the last verification of it all ended well, or what it found.
 //! - `lock`: held while the folder is in use.
 //!
 //! Owns: files and durability (I1, I2, I10), the indexes' storage. Never: what an entry means
@@ -14,6 +15,7 @@
 
 mod anchor;
 mod archive;
+mod backup;
 mod copy;
 mod database;
 mod disk;
@@ -32,9 +34,12 @@ mod segment;
 mod startup;
 #[cfg(test)]
 mod tests;
+mod verified;
 
 pub use anchor::FileAnchor;
+pub use backup::{FileFault, Snapshot, check_files, checkpoint_name, copy_in, is_empty, move_in};
 pub use copy::Quiet;
 pub use disk::{make_folder, replace_file};
 pub use file_store::{FileStore, StoreOptions};
 pub use journal_view::JournalView;
+pub use verified::Verifications;

@@ -118,6 +118,11 @@ impl Segment {
         self.header.frontier.size()
     }
 
+    /// Where it is and how long.
+    pub(super) fn place(&self) -> (PathBuf, u64) {
+        (self.path.clone(), self.length)
+    }
+
     /// The whole file, past what the system's cache may hold wrongly after a failed fsync.
     pub(super) fn read(&self) -> Result<Vec<u8>, StoreError> {
         std::fs::read(&self.path).map_err(|e| io_error("read", &self.path, &e))

@@ -3,13 +3,16 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::database::Database;
-use super::disk::{io_error, sync_folder};
+use super::disk::{io_error, read_if_there, sync_folder};
 use super::file_store::StoreOptions;
 use super::journal::Found;
 use super::manifest::Manifest;
+use crate::control::Safeguard;
 use crate::ledger::checkpoint::Checkpoint;
+use crate::ledger::merkle::Frontier;
 use crate::ledger::{KnownHead, StoreError};
 
 /// The file of the latest checkpoint.
@@ -19,17 +22,12 @@ pub(super) fn checkpoint_path(folder: &Path) -> PathBuf {
 
 /// The latest checkpoint that was kept in `folder`.
 pub(super) fn read_checkpoint(folder: &Path) -> Result<Option<String>, StoreError> {
-    let path = checkpoint_path(folder);
-    match std::fs::read_to_string(&path) {
-        Ok(note) => Ok(Some(note)),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(io_error("read", &path, &e)),
-    }
+    read_if_there(&checkpoint_path(folder))
 }
 
 /// Checks that the journal goes on from every head that is known: the kept checkpoint's and those
-/// that the caller has from elsewhere.
-pub(super) fn check_heads(options: &StoreOptions, found: &Found) -> Result<(), StoreError> {
+/// that the caller has from elsewhere. Returns the tree that the newest of them covers.
+pub(super) fn check_heads(options: &StoreOptions, found: &Found) -> Result<Frontier, StoreError> {
     let mut heads = options.known_heads.clone();
     if let Some(note) = read_checkpoint(&options.folder)? {
         let path = checkpoint_path(&options.folder).display().to_string();
@@ -37,18 +35,22 @@ pub(super) fn check_heads(options: &StoreOptions, found: &Found) -> Result<(), S
         let kept = kept.map_err(|e| StoreError::Damaged(format!("{path}: {e}")))?;
         heads.push(KnownHead { known_by: path, size: kept.size, root: kept.root });
     }
+    let newest = heads.iter().map(|head| head.size).max();
     for KnownHead { known_by, size, root } in heads {
         let here = found.frontier.size();
         if here < size {
             return Err(StoreError::RolledBack { known_by, size, here });
         }
-        let checked = cfg!(not(feature = "control-no-tree-check"));
+        let checked = Safeguard::TreeCheck.holds();
         if checked && found.frontier_at(size)?.root() != root {
             let why = format!("its first {size} entries are not those that {known_by} knows");
             return Err(StoreError::Damaged(why));
         }
     }
-    Ok(())
+    let Some(newest) = newest else { return Ok(Frontier::new()) };
+    // What nobody has signed yet is read whole, also where it began in an earlier segment.
+    found.check_from(newest)?;
+    found.frontier_at(newest)
 }
 
 /// Opens the database; one that errs, panics or is not a part of the journal is set aside, and an
@@ -99,7 +101,11 @@ fn try_database(
     Ok((database, manifest))
 }
 
-/// Takes the lock of the data folder, which ends with the process.
+/// How long the lock may be held by somebody who is about to let go of it.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Takes the lock of the data folder, which ends with the process. A child that this process is just
+/// starting has a copy of the lock of before until its exec, so that it is waited for a moment.
 pub(super) fn lock(folder: &Path) -> Result<File, StoreError> {
     let path = folder.join("lock");
     let file = File::options()
@@ -108,10 +114,18 @@ pub(super) fn lock(folder: &Path) -> Result<File, StoreError> {
         .write(true)
         .open(&path)
         .map_err(|e| io_error("open", &path, &e))?;
-    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::Locked(folder.display().to_string())),
-        Err(e) => Err(io_error("lock", &path, &e.into())),
+    let began = Instant::now();
+    loop {
+        match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(rustix::io::Errno::WOULDBLOCK) if began.elapsed() < LOCK_PATIENCE => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Err(StoreError::Locked(folder.display().to_string()));
+            }
+            Err(e) => return Err(io_error("lock", &path, &e.into())),
+        }
     }
 }
 

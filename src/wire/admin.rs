@@ -3,10 +3,19 @@
 use serde::{Deserialize, Serialize};
 
 use super::Exchange;
+pub use super::admin_backup::{BACKUP_PART, BackupPlan, LastBackup};
 pub use super::admin_enrolment::{
     ChallengeOrder, ChallengeStatus, Disclosed, NewChallenge, WaitingRequest,
 };
+pub use super::admin_examination::{
+    EndpointExamination, Examination, MechanismExamination, TokenExamination,
+};
+pub use super::admin_hsm::{HsmState, HsmTest};
+pub use super::admin_ledger::{
+    Consistency, ENTRIES_PART, LedgerPart, LogState, VerificationState, WitnessState,
+};
 pub use super::admin_permission::Permission;
+pub use super::admin_reload::{ConfigurationError, Reloaded};
 pub use super::admin_search::{CertificateFilter, CertificatePage, Cursor};
 
 /// A request of an operator's command.
@@ -27,11 +36,6 @@ pub enum Request {
         endpoint: Option<String>,
         /// The transaction ID as the device sent it.
         transaction: String,
-    },
-    /// One ledger entry.
-    LedgerShow {
-        /// Its sequence number.
-        sequence: u64,
     },
     /// Ledger entries in their order.
     LedgerList {
@@ -100,6 +104,72 @@ pub enum Request {
     },
     /// The signer's metrics.
     Metrics,
+    /// Read the configuration again.
+    Reload,
+    /// Make the manifest of a backup of what is there now.
+    BackupBegin,
+    /// A part of a file of a backup.
+    BackupRead {
+        /// The backup's number.
+        id: u64,
+        /// The file's place in the manifest.
+        file: u32,
+        /// The first octet.
+        offset: u64,
+    },
+    /// All files were fetched and are durable: record the backup.
+    BackupDone {
+        /// The backup's number.
+        id: u64,
+        /// Where it is, for the auditor.
+        place: String,
+    },
+    /// A backup was verified: record it.
+    BackupVerified {
+        /// Its manifest, signed by this log.
+        manifest: String,
+        /// Where it is, for the auditor.
+        place: String,
+    },
+    /// The signer as `chancery doctor` examines it.
+    Examine,
+    /// How the HSMs do.
+    HsmStatus,
+    /// One operation with each key in use.
+    HsmSelfTest,
+    /// The ledger's newest signed checkpoint.
+    LedgerCheckpoint,
+    /// Entries as they are stored, for whoever verifies or exports them.
+    LedgerRead {
+        /// The first sequence number.
+        from: u64,
+        /// How many at most; the signer may send fewer.
+        limit: u32,
+    },
+    /// The proof file of a certificate under the newest checkpoint.
+    LedgerProof {
+        /// The serial number in hexadecimal.
+        serial: String,
+    },
+    /// The proof that the ledger of one size is the start of that of another.
+    LedgerConsistency {
+        /// The earlier size.
+        old: u64,
+        /// The later size.
+        new: u64,
+    },
+    /// A tile of the tree or of the entries under the newest checkpoint.
+    LedgerTile {
+        /// Its path behind `tile/`.
+        path: String,
+    },
+    /// Whether the operator's maintenance mode is on; with a change, enters or leaves it first.
+    Maintenance {
+        /// Enter or leave; none to ask.
+        enter: Option<bool>,
+        /// Why, for the log, the status and the auditor.
+        reason: String,
+    },
 }
 
 /// A step of a rollover.
@@ -148,7 +218,7 @@ pub enum Response {
     Status(Status),
     /// To [`Request::RequestShow`]: every match, one an endpoint.
     Transactions(Vec<Transaction>),
-    /// To [`Request::LedgerShow`] and [`Request::LedgerList`].
+    /// To [`Request::LedgerList`].
     Entries(Vec<Entry>),
     /// To [`Request::RequestList`]; to [`Request::RequestDecide`] the one that was decided.
     Requests(Vec<WaitingRequest>),
@@ -177,12 +247,38 @@ pub enum Response {
     Metrics(String),
     /// To [`Request::RolloverList`]; to [`Request::RolloverStep`] the one that moved on.
     Rollovers(Vec<Rollover>),
+    /// To [`Request::Reload`].
+    Reloaded(Reloaded),
+    /// To [`Request::Reload`]: what is wrong; the old configuration stays in force.
+    Misconfigured(Vec<ConfigurationError>),
     /// Nothing of that name or number.
     NotFound,
     /// The signer refuses; the text says why and what to do.
     Refused(String),
     /// The sender's roles do not include this right.
     NotAllowed(String),
+    /// To [`Request::BackupBegin`].
+    Backup(BackupPlan),
+    /// To [`Request::BackupRead`]; nothing at the end of the file.
+    BackupPart(#[serde(with = "serde_bytes")] Vec<u8>),
+    /// To [`Request::Examine`].
+    Examination(Examination),
+    /// To [`Request::HsmStatus`].
+    Hsms(Vec<HsmState>),
+    /// To [`Request::HsmSelfTest`].
+    HsmTests(Vec<HsmTest>),
+    /// To [`Request::LedgerCheckpoint`]: the signed note; none where there is none yet.
+    Checkpoint(Option<String>),
+    /// To [`Request::LedgerRead`].
+    LedgerPart(LedgerPart),
+    /// To [`Request::LedgerProof`].
+    Proof(String),
+    /// To [`Request::LedgerConsistency`].
+    Consistency(Consistency),
+    /// To [`Request::LedgerTile`].
+    Tile(#[serde(with = "serde_bytes")] Vec<u8>),
+    /// To [`Request::Maintenance`]: the operator's reason, while it is on.
+    Maintenance(Option<String>),
 }
 
 /// How the signer is.
@@ -206,6 +302,14 @@ pub struct Status {
     pub crls: Vec<CrlState>,
     /// What somebody should know or do, a line each.
     pub warnings: Vec<String>,
+    /// The last backup; none before the first.
+    pub last_backup: Option<LastBackup>,
+    /// How often the ledger was restored from a backup.
+    pub epoch: u32,
+    /// The ledger's checkpoints; none where they are not signed.
+    pub log: Option<LogState>,
+    /// The verification of the ledger in the background.
+    pub verification: VerificationState,
 }
 
 /// The end of a certificate of our own.
@@ -333,7 +437,7 @@ impl Exchange for Request {
     type Answer = Response;
     const TAG: u8 = 2;
     const NAME: &'static str = "admin";
-    const VERSION: u16 = 6;
+    const VERSION: u16 = 15;
     const MAX_MESSAGE: usize = 4 << 20;
     /// It may hold several CRLs.
     const MAX_ANSWER: usize = 32 << 20;

@@ -30,6 +30,8 @@ pub struct NewChallenge {
     pub challenge: Disclosed,
     /// The first millisecond since 1970 at which it is good no more.
     pub expires: u64,
+    /// Where requests may be encrypted under the challenge: the transaction ID that finds it.
+    pub transaction_id: Option<String>,
 }
 
 /// A challenge as it stands.

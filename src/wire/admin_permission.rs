@@ -39,7 +39,6 @@ impl Request {
         match self {
             Self::Status
             | Self::Trace { .. }
-            | Self::LedgerShow { .. }
             | Self::LedgerList { .. }
             | Self::CertShow { .. }
             | Self::CertSearch { .. }
@@ -47,14 +46,29 @@ impl Request {
             | Self::RolloverList
             | Self::RequestList { .. }
             | Self::ChallengeList
-            | Self::Metrics => Permission::Look,
+            | Self::Metrics
+            | Self::Examine
+            | Self::HsmStatus
+            | Self::LedgerCheckpoint
+            | Self::LedgerRead { .. }
+            | Self::LedgerProof { .. }
+            | Self::LedgerConsistency { .. }
+            | Self::LedgerTile { .. }
+            | Self::Maintenance { enter: None, .. } => Permission::Look,
+            Self::Reload | Self::Maintenance { enter: Some(_), .. } => Permission::Administer,
             Self::RequestShow { .. } => Permission::ReadRequests,
             Self::RequestDecide { .. } | Self::ChallengeIssue(_) | Self::ChallengeRevoke { .. } => {
                 Permission::HandleDevices
             }
             Self::CertRevoke(change) if change.dry_run => Permission::Look,
             Self::CertRevoke(_) => Permission::Revoke,
-            Self::CrlNow { .. } | Self::RolloverStep { .. } => Permission::OperateCa,
+            Self::CrlNow { .. }
+            | Self::HsmSelfTest
+            | Self::RolloverStep { .. }
+            | Self::BackupBegin
+            | Self::BackupRead { .. }
+            | Self::BackupDone { .. }
+            | Self::BackupVerified { .. } => Permission::OperateCa,
         }
     }
 
@@ -64,7 +78,6 @@ impl Request {
             Self::Status => "status",
             Self::RequestShow { .. } => "request show",
             Self::Trace { .. } => "trace",
-            Self::LedgerShow { .. } => "ledger show",
             Self::LedgerList { .. } => "ledger list",
             Self::CertShow { .. } => "cert show",
             Self::CertSearch { .. } => "cert search",
@@ -82,6 +95,20 @@ impl Request {
             Self::ChallengeList => "challenge list",
             Self::ChallengeRevoke { .. } => "challenge revoke",
             Self::Metrics => "metrics",
+            Self::Reload => "reload",
+            Self::BackupBegin | Self::BackupRead { .. } | Self::BackupDone { .. } => {
+                "backup create"
+            }
+            Self::BackupVerified { .. } => "backup verify",
+            Self::Examine => "doctor",
+            Self::HsmStatus => "hsm status",
+            Self::HsmSelfTest => "hsm selftest",
+            Self::LedgerCheckpoint => "ledger checkpoint",
+            Self::LedgerRead { .. } => "ledger verify",
+            Self::LedgerProof { .. } => "ledger proof",
+            Self::LedgerConsistency { .. } => "ledger consistency",
+            Self::LedgerTile { .. } => "ledger export",
+            Self::Maintenance { .. } => "maintenance",
         }
     }
 }

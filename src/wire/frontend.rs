@@ -26,6 +26,17 @@ pub enum Request {
     Metrics,
     /// Whether the signer can do its work.
     Health,
+    /// The ledger's newest checkpoint that may be served.
+    LogCheckpoint,
+    /// A tile of the ledger under that checkpoint.
+    LogTile {
+        /// Its path behind `tile/`.
+        path: String,
+    },
+    /// What should be carried to witnesses of the ledger.
+    WitnessWork,
+    /// What a witness answered.
+    WitnessAnswer(WitnessAnswer),
 }
 
 impl fmt::Debug for Request {
@@ -35,6 +46,10 @@ impl fmt::Debug for Request {
             Self::Describe => f.write_str("Describe"),
             Self::Metrics => f.write_str("Metrics"),
             Self::Health => f.write_str("Health"),
+            Self::LogCheckpoint => f.write_str("LogCheckpoint"),
+            Self::WitnessWork => f.write_str("WitnessWork"),
+            Self::WitnessAnswer(answer) => answer.fmt(f),
+            Self::LogTile { path } => f.debug_struct("LogTile").field("path", path).finish(),
             Self::PkiOperation { endpoint, source, message } => f
                 .debug_struct("PkiOperation")
                 .field("endpoint", endpoint)
@@ -50,6 +65,8 @@ impl fmt::Debug for Request {
 pub enum Response {
     /// To [`Request::Describe`].
     Description {
+        /// Another number with each configuration of the signer, and with each start.
+        generation: u64,
         /// Every endpoint, in the order of the configuration.
         endpoints: Vec<EndpointDescription>,
         /// What else is served, at paths of its own.
@@ -75,6 +92,42 @@ pub enum Response {
         /// What keeps the signer from issuing, a line each; none when all is well.
         problems: Vec<String>,
     },
+    /// To [`Request::LogCheckpoint`]: the signed note.
+    LogCheckpoint(String),
+    /// To [`Request::LogTile`].
+    LogTile(#[serde(with = "serde_bytes")] Vec<u8>),
+    /// There is no such thing of the log, or it is not published: HTTP 404.
+    NotPublished,
+    /// To [`Request::WitnessWork`].
+    WitnessWork(Vec<WitnessWork>),
+    /// To [`Request::WitnessAnswer`].
+    Noted,
+}
+
+/// A checkpoint on its way to a witness.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WitnessWork {
+    /// Which witness.
+    pub index: u32,
+    /// Number of entries under the checkpoint.
+    pub size: u64,
+    /// Where to post it.
+    pub url: String,
+    /// What to post.
+    pub body: String,
+}
+
+/// The answer of a witness.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WitnessAnswer {
+    /// Which witness.
+    pub index: u32,
+    /// Number of entries under the checkpoint that it was asked about.
+    pub size: u64,
+    /// The status of HTTP; 0 where there was no answer.
+    pub status: u16,
+    /// The answer's text, or why there was none.
+    pub body: String,
 }
 
 /// What the frontend knows of an endpoint.
@@ -121,8 +174,8 @@ impl Exchange for Request {
     type Answer = Response;
     const TAG: u8 = 1;
     const NAME: &'static str = "frontend";
-    const VERSION: u16 = 4;
+    const VERSION: u16 = 6;
     const MAX_MESSAGE: usize = 1 << 20;
-    /// A description holds CRLs.
-    const MAX_ANSWER: usize = 8 << 20;
+    /// A description holds CRLs; a bundle has 256 entries of up to 64 KiB.
+    const MAX_ANSWER: usize = 17 << 20;
 }

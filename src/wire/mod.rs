@@ -17,8 +17,13 @@
 //! - a handler that was started runs to its end, whether or not its peer is still there.
 
 pub mod admin;
+mod admin_backup;
 mod admin_enrolment;
+mod admin_examination;
+mod admin_hsm;
+mod admin_ledger;
 mod admin_permission;
+mod admin_reload;
 mod admin_search;
 mod backoff;
 mod client;

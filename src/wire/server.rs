@@ -67,14 +67,15 @@ pub enum ServeError {
     },
 }
 
-/// Serves `listener` until `shutdown` ends: each request of an allowed user goes to `handler`.
+/// Serves `listener` until `shutdown` ends: each request of a user whose uid is `allowed` when it
+/// connects goes to `handler`.
 ///
 /// At the end nothing new is started; what is in flight is finished and answered, for
 /// [`ServerLimits::drain`] at the most. A handler outlives a peer that leaves, and a panic in it
 /// costs its own request alone.
 pub async fn serve<R, H>(
     listener: UnixListener,
-    allowed_uids: &[u32],
+    allowed: impl Fn(u32) -> bool,
     limits: ServerLimits,
     handler: Arc<H>,
     shutdown: impl Future<Output = ()>,
@@ -96,7 +97,7 @@ where
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
                     let place = Arc::clone(&places).try_acquire_owned().ok();
-                    let (peer, verdict) = judge(&stream, allowed_uids, place.is_some());
+                    let (peer, verdict) = judge(&stream, &allowed, place.is_some());
                     let (handler, stopped) = (Arc::clone(&handler), stopped.clone());
                     connections.spawn(async move {
                         converse::<R, H>(stream, peer, verdict, limits, handler, stopped).await;
@@ -126,12 +127,16 @@ fn is_temporary(error: &io::Error) -> bool {
         || exhausted.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
-fn judge(stream: &UnixStream, allowed: &[u32], place: bool) -> (Option<Peer>, Verdict) {
+fn judge(
+    stream: &UnixStream,
+    allowed: &impl Fn(u32) -> bool,
+    place: bool,
+) -> (Option<Peer>, Verdict) {
     let Ok(credentials) = stream.peer_cred() else {
         return (None, Verdict::WrongUser);
     };
     let peer = Peer { uid: credentials.uid(), pid: credentials.pid() };
-    let verdict = match (allowed.contains(&peer.uid), place) {
+    let verdict = match (allowed(peer.uid), place) {
         (false, _) => Verdict::WrongUser,
         (true, false) => Verdict::Full,
         (true, true) => Verdict::Welcome,

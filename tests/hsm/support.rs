@@ -30,9 +30,14 @@ pub fn alone(name: &str, body: impl FnOnce(&Path)) {
     std::fs::create_dir(&tokens).unwrap();
     let conf = dir.path().join("softhsm2.conf");
     std::fs::write(&conf, softhsm_conf(&tokens)).unwrap();
+    let kryoptic = dir.path().join("kryoptic.conf");
+    let database = dir.path().join("kryoptic.sql");
+    let slot = "[[slots]]\nslot = 42\ndbtype = \"sqlite\"\ndbargs = ";
+    std::fs::write(&kryoptic, format!("{slot}\"{}\"\n", database.display())).unwrap();
     let output = Command::new(std::env::current_exe().unwrap())
         .args([name, "--exact", "--nocapture", "--test-threads=1"])
         .env("SOFTHSM2_CONF", &conf)
+        .env("KRYOPTIC_CONF", &kryoptic)
         .env(MARK, dir.path())
         .output()
         .unwrap();

@@ -22,7 +22,7 @@ const TRANSPORTS: [KeyTransport; 4] = [
 ];
 
 fn encrypt(key: &GeneratedKey, transport: KeyTransport, content: &[u8]) -> Vec<u8> {
-    let mut encrypter = Encrypter::new(key.public_key.openssl()).unwrap();
+    let mut encrypter = Encrypter::new(key.public_key.openssl().unwrap()).unwrap();
     match transport {
         KeyTransport::RsaPkcs1v15 => encrypter.set_rsa_padding(Padding::PKCS1).unwrap(),
         KeyTransport::RsaOaep(digest) => {
@@ -67,7 +67,7 @@ fn bad_ciphertexts_give_the_same_substitute_each_time() {
         let hsm = opened();
         let key = generate(&hsm, KeyKind::Rsa(2048), "ra", KeyPurpose::RaDecrypt);
         let unwrapper = unwrapper(&hsm, &key);
-        let modulus = key.public_key.openssl().rsa().unwrap().n().to_vec();
+        let modulus = key.public_key.rsa().unwrap().n().to_vec();
         let content = [0x5a; 32];
         for transport in TRANSPORTS {
             let good = encrypt(&key, transport, &content);

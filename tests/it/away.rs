@@ -1,15 +1,17 @@
-//! The HSM goes away and comes back while the service runs.
+//! The HSM goes away and comes back while the service runs; the ledger's disk fails.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use softhsm_test::client::{Delivery, Device, Draft, Server, http};
-use softhsm_test::instance::Instance;
+use softhsm_test::instance::{Instance, Options, Service, chancery};
 
-use crate::common::{good, granted, ledger};
+use crate::common::{good, granted, ledger, run};
 
 /// The folder of SoftHSM's one token somewhere under `folder`.
-fn token(folder: &Path) -> Option<PathBuf> {
+pub fn token(folder: &Path) -> Option<PathBuf> {
     if folder.join("token.object").is_file() {
         return Some(folder.to_path_buf());
     }
@@ -20,6 +22,56 @@ fn token(folder: &Path) -> Option<PathBuf> {
 fn ask(server: &Server, device: &Device, draft: &Draft) -> http::Response {
     let sent = draft.build(device).unwrap();
     server.deliver(&sent.body, &Delivery::Post(None)).unwrap()
+}
+
+/// Each is told to come back later.
+#[track_caller]
+fn turned_away(server: &Server, requests: [(&Device, &Draft); 3]) {
+    for (device, draft) in requests {
+        let answer = ask(server, device, draft);
+        assert_eq!(answer.status, 503, "{}", answer.text());
+        let wait: u32 = answer.header("retry-after").expect("Retry-After").parse().unwrap();
+        assert!(wait > 0);
+    }
+}
+
+#[test]
+fn row_084_without_its_ledger_it_says_503_and_signs_nothing() {
+    let mut instance = Instance::create(&Options::default()).unwrap();
+    // The signal that comes with too long a file is ignored, so that the write itself fails.
+    let mut command = Command::new("env");
+    command.arg("--ignore-signal=XFSZ").arg(chancery().unwrap());
+    command.args(["signer", "--config"]).arg(&instance.config).current_dir(instance.folder());
+    let log = instance.folder().with_file_name("signer.log");
+    let mut signer = Service::start(command, &log).unwrap();
+    instance.start_role("frontend").unwrap();
+    instance.wait_ready().unwrap();
+    let server = instance.server().unwrap();
+    let (before, old) = good(&instance, &server, "before");
+    let certificate = granted(&instance, &server, &before, &old);
+
+    let pid = Pid::from_raw(signer.pid().cast_signed()).unwrap();
+    let full = Rlimit { current: Some(0), maximum: None };
+    prlimit(Some(pid), Resource::Fsize, full).unwrap();
+    let (device, draft) = good(&instance, &server, "meanwhile");
+    turned_away(&server, [(&device, &draft), (&before, &old), (&device, &draft)]);
+    assert_eq!(server.ask("GetCACaps", None).unwrap().status, 200);
+    assert_eq!(server.ask("GetCACert", None).unwrap().status, 200);
+    assert!(signer.ended().unwrap().is_none(), "it serves on:\n{}", signer.log());
+    // A disk that failed once is not trusted again by the same run; the next one goes on.
+    signer.kill().unwrap();
+    instance.start_role("signer").unwrap();
+    let start = Instant::now();
+    while ask(&server, &device, &draft).status == 503 {
+        assert!(start.elapsed() < Duration::from_secs(60), "not back:\n{}", instance.logs());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    granted(&instance, &server, &device, &draft);
+    assert_eq!(granted(&instance, &server, &before, &old), certificate);
+    let entries = ledger(&instance);
+    let count = |event: &str| entries.iter().filter(|e| e.event == event).count();
+    assert_eq!(count("certificate"), 2, "what was refused was not signed");
+    assert_eq!(count("reservation"), count("certificate") + count("abandoned"));
 }
 
 #[test]
@@ -33,12 +85,7 @@ fn row_084_without_its_hsm_it_says_503_and_comes_back_by_itself() {
     std::fs::rename(&there, &away).unwrap();
 
     let (device, draft) = good(&instance, &server, "meanwhile");
-    for (device, draft) in [(&device, &draft), (&before, &old), (&device, &draft)] {
-        let answer = ask(&server, device, draft);
-        assert_eq!(answer.status, 503, "{}", answer.text());
-        let wait: u32 = answer.header("retry-after").expect("Retry-After").parse().unwrap();
-        assert!(wait > 0);
-    }
+    turned_away(&server, [(&device, &draft), (&before, &old), (&device, &draft)]);
     // What needs no key is answered.
     assert_eq!(server.ask("GetCACaps", None).unwrap().status, 200);
     assert_eq!(server.ask("GetCACert", None).unwrap().status, 200);
@@ -61,4 +108,43 @@ fn row_084_without_its_hsm_it_says_503_and_comes_back_by_itself() {
     assert_eq!(count("reservation"), count("certificate") + count("abandoned"));
     let statuses = instance.stop().unwrap();
     assert!(statuses.iter().all(|s| s.success()), "{statuses:?}");
+}
+
+/// Another token in the place of ours, with the same label and PIN but other keys and another serial number, is
+/// not ours: nothing is done with it, and nobody's request is lost.
+#[test]
+fn a_replaced_token_is_not_used_and_ours_is_found_again() {
+    let instance = Instance::serve().unwrap();
+    let server = instance.server().unwrap();
+    let (before, old) = good(&instance, &server, "before");
+    let certificate = granted(&instance, &server, &before, &old);
+    let there = token(instance.folder()).expect("a token");
+    let away = instance.folder().join("away");
+    std::fs::rename(&there, &away).unwrap();
+    let pin = |name: &str| std::fs::read_to_string(instance.folder().join(name)).unwrap();
+    run(Command::new("softhsm2-util")
+        .args(["--init-token", "--free", "--label", "chancery-lab"])
+        .args(["--pin", pin("pin").trim(), "--so-pin", pin("so-pin").trim()])
+        .env("SOFTHSM2_CONF", instance.folder().join("softhsm2.conf")));
+    let other = token(instance.folder()).expect("another token");
+    assert_ne!(other, there);
+
+    let (device, draft) = good(&instance, &server, "meanwhile");
+    let start = Instant::now();
+    // Long enough for several attempts of the signer to bring its token back.
+    while start.elapsed() < Duration::from_secs(8) {
+        assert_eq!(ask(&server, &device, &draft).status, 503);
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    std::fs::rename(&other, instance.folder().join("other")).unwrap();
+    std::fs::rename(&away, &there).unwrap();
+    let start = Instant::now();
+    while ask(&server, &device, &draft).status == 503 {
+        assert!(start.elapsed() < Duration::from_secs(60), "not back:\n{}", instance.logs());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    eprintln!("back after {:.1?}", start.elapsed());
+    granted(&instance, &server, &device, &draft);
+    assert_eq!(granted(&instance, &server, &before, &old), certificate);
+    instance.ask(&["ledger", "verify"]).unwrap();
 }

@@ -9,7 +9,8 @@ use softhsm_test::client::{
 use std::time::Duration;
 
 use crate::common::{
-    BAD_ALG, BAD_MESSAGE_CHECK, BAD_REQUEST, good, granted, refused, shared, with_csr,
+    BAD_ALG, BAD_MESSAGE_CHECK, BAD_REQUEST, good, granted, no_certificate_for, refused, shared,
+    with_csr,
 };
 
 type Spoiler = (&'static str, fn(&mut Draft));
@@ -23,7 +24,7 @@ fn rubbish(server: &Server, body: &[u8], status: u16) {
 }
 
 #[test]
-fn bodies_that_are_no_message() {
+fn t20_bodies_that_are_no_message() {
     let instance = shared();
     let server = instance.server().unwrap();
     for body in [&[][..], &[0x30], &[0], b"MII", b"hello world", &[0x30, 0x80], &[0xff; 4096]] {
@@ -162,6 +163,10 @@ fn row_037_t01_message_types_that_are_not_served() {
         draft.message.message_type = Text::printable(kind);
         refused(&server, &device, &draft, BAD_REQUEST);
     }
+    // The control: the type that is served.
+    let (device, mut draft) = good(&instance, &server, "type");
+    draft.message.message_type = Text::printable("19");
+    granted(&instance, &server, &device, &draft);
 }
 
 #[test]
@@ -192,6 +197,7 @@ fn row_035_t02_attributes_missing_twice_or_contradictory() {
         draft.message.edits.push(edit);
         not_granted(&server, &device, &draft, &shown);
     }
+    no_certificate_for(&instance, &server, "attributes");
 }
 
 /// A signed FAILURE, or a plain 400 where too little was readable.
@@ -235,6 +241,7 @@ fn row_032_033_047_t10_t11_structures_that_are_not_a_request() {
         spoil(&mut draft);
         not_granted(&server, &device, &draft, what);
     }
+    no_certificate_for(&instance, &server, "structure");
 }
 
 #[test]
@@ -257,20 +264,28 @@ fn row_044_the_wrong_recipient() {
 fn row_050_051_t12_algorithms_below_the_floor() {
     let instance = shared();
     let server = instance.server().unwrap();
-    for cipher in [Cipher::Des, Cipher::DesEde3] {
+    for (cipher, name) in [(Cipher::Des, "DES-CBC"), (Cipher::DesEde3, "DES-EDE3-CBC")] {
         let (device, mut draft) = good(&instance, &server, "cipher");
         draft.envelope.as_mut().unwrap().cipher = cipher;
         let text = refused(&server, &device, &draft, BAD_ALG).expect("a text");
-        assert!(text.contains("DES"), "{text}");
+        assert!(text.contains(name) && text.contains("AES"), "{text}");
     }
-    for digest in [Digest::Md5, Digest::Sha1] {
+    for (digest, name) in [(Digest::Md5, "MD5"), (Digest::Sha1, "SHA-1")] {
         let (device, mut draft) = good(&instance, &server, "digest");
         draft.message.digest = digest;
         // The reply is signed with a digest of the endpoint's own.
         let reply = server.send(&device, &draft).unwrap();
-        assert_eq!(reply.failure().unwrap().0, BAD_ALG);
+        let (info, text) = reply.failure().unwrap();
+        let text = text.expect("a text");
+        assert_eq!(info, BAD_ALG);
+        assert!(text.contains(name) && text.contains("SHA-256"), "{text}");
         assert_eq!(reply.digest, Digest::Sha256);
     }
+    // The control: the same with what the endpoint takes.
+    let (device, mut draft) = good(&instance, &server, "above the floor");
+    draft.envelope.as_mut().unwrap().cipher = Cipher::Aes128;
+    draft.message.digest = Digest::Sha256;
+    granted(&instance, &server, &device, &draft);
 }
 
 #[test]
@@ -282,7 +297,7 @@ fn quirk_18_weak_keys_and_requests() {
     let weak = Device::with_key(keys::pooled(1024, 0).unwrap(), "weak").unwrap();
     let request = csr.build(&weak.key).unwrap();
     let draft = server.draft(&weak, "19", request).unwrap();
-    not_granted(&server, &weak, &draft, "RSA-1024");
+    refused(&server, &weak, &draft, BAD_ALG);
 
     let cases = [
         Csr { digest: Digest::Md5, ..csr.clone() },

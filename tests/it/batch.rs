@@ -6,7 +6,7 @@ use softhsm_test::client::http::Connection;
 use softhsm_test::client::{Csr, Delivery, Device, Parts, keys};
 use softhsm_test::instance::Instance;
 
-use crate::common::each_recorded_once;
+use crate::common::{each_recorded_once, ledger};
 
 const DEVICES: usize = 1000;
 const CONNECTIONS: usize = 32;
@@ -52,5 +52,9 @@ fn row_097_quirk_63_a_thousand_devices_over_32_connections() {
     distinct.dedup_by_key(|(serial, _)| *serial);
     assert_eq!(distinct.len(), DEVICES, "serial numbers are distinct");
     each_recorded_once(&instance, &certificates);
+    let entries = ledger(&instance);
+    for event in ["reservation", "certificate"] {
+        assert_eq!(entries.iter().filter(|e| e.event == event).count(), DEVICES, "{event}");
+    }
     eprintln!("{DEVICES} enrolments in {elapsed:.1?}");
 }

@@ -229,6 +229,38 @@ fn a_crash_at_each_step_leaves_a_partial_transcript_that_resumes() {
     });
 }
 
+/// Stand-ins of existing CRLs and keys that a step has destroyed since are no reason to stop.
+#[test]
+fn an_example_that_begins_with_existing_keys_resumes() {
+    for name in ["rollover", "exchange-2-root", "destruction"] {
+        let plan = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/ceremonies").join(name);
+        let plan = plan.with_extension("toml");
+        let plan = plan.to_str().unwrap();
+        let whole = tempfile::tempdir().unwrap();
+        let done = ceremony(&["rehearse", plan, "--out", "o"], whole.path());
+        assert_eq!(code(&done), 0, "{name}: {}", text(&done));
+        let transcript = whole.path().join("o/evidence/transcript.jsonl");
+        let lines = fs::read_to_string(transcript).unwrap();
+        let kind = |kind: &str| {
+            let wanted = format!("\"kind\":\"{kind}\"");
+            lines.lines().position(|l| l.contains(&wanted)).map(|index| index + 1)
+        };
+        let last = lines.lines().count() - 2;
+        let places = [kind("to-be-signed"), kind("key-destroyed"), Some(last)];
+        for place in places.into_iter().flatten() {
+            let folder = tempfile::tempdir().unwrap();
+            let at = place.to_string();
+            let crash = ["rehearse", plan, "--out", "o", "--crash-after", &at];
+            let crashed = ceremony(&crash, folder.path());
+            assert_eq!(crashed.status.code(), None, "{name}, line {place}");
+            let resumed = ceremony(&["rehearse", plan, "--out", "o", "--resume"], folder.path());
+            assert_eq!(code(&resumed), 0, "{name}, line {place}: {}", text(&resumed));
+            let verified = ceremony(&["verify", "o/evidence"], folder.path());
+            assert_eq!(code(&verified), 0, "{name}, line {place}: {}", text(&verified));
+        }
+    }
+}
+
 #[test]
 fn a_disclosure_hides_people_and_keeps_the_fingerprint() {
     let folder = rehearsed();

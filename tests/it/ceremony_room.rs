@@ -1,218 +1,43 @@
 //! A production ceremony on SoftHSM as people hold it: a terminal, typed names, words, PINs and shares.
 
-use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{Read as _, Write as _};
+use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::Duration;
+use std::process::Command;
 
-use chancery::ceremony::plan::{Plan, load};
 use chancery::ceremony::words;
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use openssl::sha::sha256;
+use openssl::x509::X509Req;
+use softhsm_test::ceremony::{People, with_tokens};
 use softhsm_test::client::Server;
 use softhsm_test::instance::{Instance, Options, chancery};
 
-use crate::ceremony::{ceremony, text};
+use crate::ceremony::{SMALL, ceremony, text};
 use crate::common::{good, granted};
 
-/// A program on a terminal of its own.
-struct Terminal {
-    child: Child,
-    input: File,
-    output: Receiver<Vec<u8>>,
+/// Holds the example's production ceremony in `folder`.
+fn hold(folder: &Path) -> People {
+    let mut people = People::default();
+    let plan = include_str!("../../examples/ceremonies/root-and-issuing.toml");
+    people.hold(folder, &with_tokens(plan, folder).unwrap()).unwrap();
+    people
 }
 
-impl Terminal {
-    fn start(arguments: &[&str], folder: &Path) -> Self {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&master).unwrap();
-        unlockpt(&master).unwrap();
-        let name = ptsname(&master, Vec::new()).unwrap();
-        let slave = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
-        let end = || Stdio::from(slave.try_clone().unwrap());
-        let child = Command::new(chancery().unwrap())
-            .args(arguments)
-            .current_dir(folder)
-            .stdin(end())
-            .stdout(end())
-            .stderr(end())
-            .spawn()
-            .unwrap();
-        let input = File::from(master);
-        let mut reader = input.try_clone().unwrap();
-        let (sender, output) = channel();
-        std::thread::spawn(move || {
-            let mut buffer = [0; 4096];
-            // The terminal's other end is closed with an error when the program ends.
-            while let Ok(count @ 1..) = reader.read(&mut buffer) {
-                if sender.send(buffer[..count].to_vec()).is_err() {
-                    break;
-                }
-            }
-        });
-        Self { child, input, output }
-    }
-
-    /// What is shown until nothing more comes for a while; none when the program has ended.
-    fn read(&mut self) -> Option<String> {
-        let mut shown = Vec::new();
-        loop {
-            match self.output.recv_timeout(Duration::from_millis(250)) {
-                Ok(bytes) => shown.extend(bytes),
-                Err(RecvTimeoutError::Timeout) if shown.is_empty() => {
-                    if self.child.try_wait().unwrap().is_some() {
-                        return None;
-                    }
-                }
-                Err(RecvTimeoutError::Timeout) => break,
-                Err(RecvTimeoutError::Disconnected) if shown.is_empty() => return None,
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
-        }
-        Some(String::from_utf8_lossy(&shown).replace('\r', ""))
-    }
-
-    fn answer(&mut self, line: &str) {
-        writeln!(self.input, "{line}").unwrap();
-    }
-}
-
-/// The people in the room: they know the plan on paper, and write down what they are shown.
-struct People {
-    plan: Plan,
-    paper: Vec<String>,
-    secrets: Vec<String>,
-    names: Vec<String>,
-    confirmed: usize,
-    deviated: u8,
-    screen: String,
-    answered: BTreeMap<String, usize>,
-}
-
-impl People {
-    /// What they type at the last prompt of the screen.
-    fn reply(&mut self, shown: &str) -> String {
-        let all = format!("{}{shown}", self.screen);
-        self.screen = all.chars().rev().take(3000).collect::<Vec<_>>().into_iter().rev().collect();
-        let prompt = shown.trim_end_matches(' ').lines().last().unwrap_or_default().to_owned();
-        *self.answered.entry(prompt.clone()).or_default() += 1;
-        let ends = |text: &str| prompt.contains(text);
-        if let Some(who) = prompt.strip_prefix("Name of ") {
-            let name = format!("P. {}", who.trim_end_matches(':'));
-            self.names.push(name.clone());
-            return name;
-        }
-        if ends("types the words:") {
-            let own = self.screen.rfind("also stand on the script: ");
-            return match own {
-                Some(at) if self.confirmed > 0 => {
-                    self.screen[at..].lines().next().unwrap().split(": ").nth(1).unwrap().to_owned()
-                }
-                _ => words::phrase(&self.plan.digest().0),
-            };
-        }
-        if ends("Who confirms?") {
-            self.confirmed += 1;
-            return self.names[self.confirmed % 2].clone();
-        }
-        if ends("Write it down, then press Enter") {
-            let rows = shown.lines().filter(|l| l.starts_with("    ")).map(|l| l.trim().to_owned());
-            self.paper = rows.collect();
-            self.secrets.extend(self.paper.clone());
-            return String::new();
-        }
-        if let Some(row) = prompt.strip_prefix("Row ") {
-            let number: usize = row.trim_end_matches(':').parse().unwrap();
-            // One character is misread in each row.
-            let mut row: Vec<char> = self.paper[number - 1].to_lowercase().chars().collect();
-            row[8] = if row[8] == 'z' { 'y' } else { 'z' };
-            return row.into_iter().collect();
-        }
-        if ends("types it from paper") {
-            return self.paper[0].to_lowercase();
-        }
-        if ends("give the reason") {
-            return "the test has no shielded room".into();
-        }
-        if ends("reads out the") && self.deviated == 0 {
-            self.deviated = 1;
-            return "!the bag's seal is torn".into();
-        }
-        if ends("Who takes the responsibility?") || ends("Who says it?") {
-            return self.names[0].clone();
-        }
-        if ends("reads out the") {
-            return "4711".into();
-        }
-        if ends("answers:") {
-            return "yes".into();
-        }
-        if ends("types «I attest»") {
-            return "I attest".into();
-        }
-        if ends("wall clock") {
-            return String::new();
-        }
-        panic!("nobody knows what to say to «{prompt}» after\n{}", self.screen);
-    }
-}
-
-/// The example's plan with its tokens in `folder`.
-fn plan(folder: &Path) -> String {
-    let conf = folder.join("softhsm2.conf");
-    fs::create_dir(folder.join("tokens")).unwrap();
-    fs::write(
-        &conf,
-        format!(
-            "directories.tokendir = {}\nobjectstore.backend = file\n",
-            folder.join("tokens").display()
-        ),
-    )
-    .unwrap();
-    let text = include_str!("../../examples/ceremonies/root-and-issuing.toml");
-    let environment = format!(
-        "profile = \"softhsm2\"\nenvironment = {{ SOFTHSM2_CONF = {:?} }}\n",
-        conf.to_str().unwrap()
-    );
-    text.replace("profile = \"softhsm2\"\n", &environment)
-}
-
-/// Holds the example's production ceremony in `folder` and returns what the people wrote on paper.
-fn hold(folder: &Path) -> Vec<String> {
-    let text = plan(folder);
-    fs::write(folder.join("plan.toml"), &text).unwrap();
-    let mut people = People {
-        plan: load(&text).unwrap(),
-        paper: Vec::new(),
-        secrets: Vec::new(),
-        names: Vec::new(),
-        confirmed: 0,
-        deviated: 0,
-        screen: String::new(),
-        answered: BTreeMap::new(),
-    };
-    let mut terminal =
-        Terminal::start(&["ceremony", "run", "plan.toml", "--out", "evidence"], folder);
-    let mut last = String::new();
-    while let Some(shown) = terminal.read() {
-        last.push_str(&shown);
-        if shown.ends_with('\n') {
-            continue;
-        }
-        let reply = people.reply(&shown);
-        terminal.answer(&reply);
-    }
-    let status = terminal.child.wait().unwrap();
-    assert!(status.success(), "{last}");
-    people.secrets
+#[test]
+fn a_token_of_another_model_gets_no_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = with_tokens(SMALL, folder.path()).unwrap();
+    let plan = plan.replace("label = \"T\"\n", "label = \"T\"\nmodel = \"Another HSM\"\n");
+    let held = People::default().hold(folder.path(), &plan);
+    let said = held.expect_err("the ceremony went on").to_string();
+    assert!(said.contains("plan wants «Another HSM»; use the right token"), "{said}");
+    let transcript = fs::read_to_string(folder.path().join("evidence/transcript.jsonl")).unwrap();
+    assert!(!transcript.contains("C_GenerateKeyPair"));
 }
 
 #[test]
 fn the_production_ceremony_is_held_by_people() {
     let folder = tempfile::tempdir().unwrap();
-    let secrets = hold(folder.path());
+    let secrets = hold(folder.path()).secrets;
     let verified = ceremony(&["verify", "evidence"], folder.path());
     assert_eq!(verified.status.code(), Some(0), "{}", text(&verified));
     let report = fs::read_to_string(folder.path().join("evidence/report.md")).unwrap();
@@ -243,7 +68,7 @@ fn no_secret_is_left(evidence: &Path, secrets: &[String]) {
             let content = String::from_utf8_lossy(&fs::read(entry.path()).unwrap()).to_uppercase();
             for secret in secrets {
                 let plain = secret.replace(' ', "");
-                let digest = hex::encode(openssl::sha::sha256(plain.as_bytes())).to_uppercase();
+                let digest = hex::encode(sha256(plain.as_bytes())).to_uppercase();
                 for form in [secret, &plain, &digest] {
                     assert!(!content.contains(form.as_str()), "{}", entry.path().display());
                 }
@@ -252,24 +77,20 @@ fn no_secret_is_left(evidence: &Path, secrets: &[String]) {
     }
 }
 
-#[test]
-fn the_appliance_starts_on_what_the_ceremony_left() {
-    let folder = tempfile::tempdir().unwrap();
-    let secrets = hold(folder.path());
-    // The operator's PIN: the last secret in groups of four.
-    let pin = secrets.iter().rfind(|s| s.split(' ').all(|g| g.len() == 4)).unwrap();
+/// An appliance on the token `label` of `folder` with what the ceremony in `evidence` left; a device
+/// enrols at it, and its chain ends at `root`.
+fn enrols_on(folder: &Path, evidence: &Path, label: &str, pin: &str, files: [&str; 2]) {
     let mut instance = Instance::create(&Options::default()).unwrap();
-    let evidence = folder.path().join("evidence");
-    let verified = chancery::ceremony::verify::verify(&evidence, None).unwrap();
+    let verified = chancery::ceremony::verify::verify(evidence, None).unwrap();
     let fingerprint = words::words(&verified.fingerprint.unwrap());
-    let certificates = folder.path().join("certificates");
+    let certificates = folder.join("certificates");
     fs::create_dir(&certificates).unwrap();
     let import = |fingerprint: &str| {
         Command::new(chancery().unwrap())
             .arg("--config")
             .arg(&instance.config)
             .arg("import")
-            .arg(&evidence)
+            .arg(evidence)
             .args(["--fingerprint", fingerprint, "--to"])
             .arg(&certificates)
             .output()
@@ -281,24 +102,31 @@ fn the_appliance_starts_on_what_the_ceremony_left() {
     let imported = import(&fingerprint);
     assert!(imported.status.success(), "{}", text(&imported));
     assert!(text(&import(&fingerprint)).contains("has this ceremony already"));
-    let pin_file = folder.path().join("pin");
+    let pin_file = folder.join("pin");
     fs::write(&pin_file, pin.replace(' ', "")).unwrap();
     fs::set_permissions(&pin_file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let token = format!(
-        "[token.issuing]\nprofile = \"softhsm2\"\nlabel = \"I1\"\npin_file = {:?}\nenvironment = {{ SOFTHSM2_CONF = {:?} }}\n",
+        "[token.issuing]\nprofile = \"softhsm2\"\nlabel = {label:?}\npin_file = {:?}\nenvironment = {{ SOFTHSM2_CONF = {:?} }}\n",
         pin_file.to_str().unwrap(),
-        folder.path().join("softhsm2.conf").to_str().unwrap()
+        folder.join("softhsm2.conf").to_str().unwrap()
     );
     let sections = String::from_utf8(imported.stdout).unwrap();
     instance
         .configure(|config| {
-            let (head, rest) = config.split_once("[token.main]").unwrap();
+            let (head, rest) = config.split_once("[ledger]").unwrap();
+            // The laboratory's token goes, and the key in it that seals requests; a file's takes its place.
+            let (before, after) = head.split_once("seal_key = ").unwrap();
+            let head = format!("{before}{}", after.split_once('\n').unwrap().1);
+            let (_, rest) = rest.split_once("[frontend]").unwrap();
+            let (frontend, rest) = rest.split_once("[token.main]").unwrap();
             let (_, tail) = rest.split_once("[profile.device]").unwrap();
-            format!("{head}{token}{sections}[profile.device]{tail}")
+            // The anchor is what a person adds to the section that the import printed last.
+            let anchor = "anchor_file = \"state/ledger-anchor\"\n";
+            format!("{head}[frontend]{frontend}{token}{sections}{anchor}[profile.device]{tail}")
         })
         .unwrap();
-    instance.root = certificates.join("r1.pem");
-    instance.chain = certificates.join("i1.pem");
+    let [root, chain] = files.map(|file| certificates.join(file));
+    (instance.root, instance.chain) = (root, chain);
     instance.start().unwrap();
     let server = Server::discover(&instance.url).unwrap();
     let (device, draft) = good(&instance, &server, "first-device");
@@ -310,4 +138,87 @@ fn the_appliance_starts_on_what_the_ceremony_left() {
         .output()
         .unwrap();
     assert!(text(&recorded).contains("ceremony"), "{}", text(&recorded));
+}
+
+#[test]
+fn the_appliance_starts_on_what_the_ceremony_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let people = hold(folder.path());
+    let pin = people.noted("«issuing_pin»").remove(0).remove(0);
+    let evidence = folder.path().join("evidence");
+    enrols_on(folder.path(), &evidence, "I1", &pin, ["r1.pem", "i1.pem"]);
+}
+
+/// Root and issuing CA in different places: what one ceremony signs is carried to the next, and the
+/// issuing CA's certificate comes back from the offline root before its RA is certified.
+#[test]
+fn three_ceremonies_exchange_what_one_cannot_do() {
+    let (root, issuing) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (root, issuing) = (root.path(), issuing.path());
+    let mut custodians = hold(root);
+    let first = issuing.join("first");
+    fs::create_dir(&first).unwrap();
+    let mut operators = People::default();
+    let plan = include_str!("../../examples/ceremonies/exchange-1-request.toml");
+    // A vendor's tool attests the issuing CA's key.
+    let attested = "label = \"I2-2026\"\nattestation = \"i2.xml\"";
+    let plan = &plan.replace("label = \"I2-2026\"", attested);
+    operators.attestation = Some((first.join("i2.xml"), 0));
+    operators.hold(&first, &with_tokens(plan, issuing).unwrap()).unwrap();
+    let left = first.join("evidence/artefacts");
+    assert_eq!(operators.attestation.as_ref().unwrap().1, 2, "the wrong file was not taken");
+    let report = fs::read_to_string(first.join("evidence/report.md")).unwrap();
+    assert!(report.contains("1 keys are named by their modules' attestations"), "{report}");
+
+    // To the root, with the request and the words on paper.
+    let second = root.join("second");
+    fs::create_dir(&second).unwrap();
+    for file in ["r1.pem", "r1.crl"] {
+        fs::copy(root.join("evidence/artefacts").join(file), second.join(file)).unwrap();
+    }
+    fs::copy(left.join("i2-request.json"), second.join("i2-request.json")).unwrap();
+    let request = X509Req::from_pem(&fs::read(left.join("i2.csr")).unwrap()).unwrap();
+    custodians.request = Some(words::phrase(&sha256(&request.to_der().unwrap())));
+    let plan = include_str!("../../examples/ceremonies/exchange-2-root.toml");
+    let signer = signer_of(&left.join("i2-request.json"));
+    let pinned = format!("in = \"i2-request.json\"\nsigner_sha256 = {signer:?}");
+    let plan = plan.replace("in = \"i2-request.json\"", &pinned);
+    custodians.hold(&second, &with_tokens(&plan, root).unwrap()).unwrap();
+
+    // And back.
+    let third = issuing.join("third");
+    fs::create_dir(&third).unwrap();
+    let response = second.join("evidence/artefacts/i2-response.json");
+    let import = |signer: &str| {
+        Command::new(chancery().unwrap())
+            .args(["exchange", "import"])
+            .arg(&response)
+            .arg("--request")
+            .arg(left.join("i2-request.json"))
+            .args(["--signer", signer, "--out"])
+            .arg(&third)
+            .output()
+            .unwrap()
+    };
+    let stranger = import(&signer);
+    assert_eq!(stranger.status.code(), Some(3), "{}", text(&stranger));
+    let imported = import(&signer_of(&response));
+    assert!(imported.status.success(), "{}", text(&imported));
+    fs::copy(root.join("evidence/artefacts/r1.pem"), third.join("r1.pem")).unwrap();
+    let plan = include_str!("../../examples/ceremonies/exchange-3-ra.toml");
+    operators.hold(&third, &with_tokens(plan, issuing).unwrap()).unwrap();
+    for evidence in [first.join("evidence"), second.join("evidence"), third.join("evidence")] {
+        let verified = ceremony(&["verify", evidence.to_str().unwrap()], root);
+        assert_eq!(verified.status.code(), Some(0), "{}", text(&verified));
+    }
+    let pin = operators.noted("«issuing_pin»").remove(0).remove(0);
+    enrols_on(issuing, &third.join("evidence"), "I2", &pin, ["r1.pem", "i2.pem"]);
+}
+
+/// SHA-256 of the key that signed a message, as `exchange show` has it.
+fn signer_of(message: &Path) -> String {
+    let shown =
+        Command::new(chancery().unwrap()).args(["exchange", "show"]).arg(message).output().unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    shown.lines().find_map(|l| l.strip_prefix("signed by ")).unwrap().to_owned()
 }

@@ -4,7 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::common::{run, shared};
+use softhsm_test::instance::{Instance, Options};
+
+use crate::common::{ledger, run, shared};
 use crate::openssl_tools::verified;
 
 /// A helper of certmonger, wherever the distribution puts it.
@@ -41,16 +43,13 @@ fn session(folder: &Path, commands: &str) -> std::process::Output {
         .unwrap()
 }
 
-#[test]
-fn quirk_06_certmonger_enrols() {
-    let instance = shared();
-    let folder = tempfile::tempdir().unwrap();
-    let at = folder.path();
+/// certmonger enrols in the folder `at`, does the commands `then`, and is content in the end.
+#[track_caller]
+fn monitored(instance: &Instance, at: &Path, then: &str) {
     let commands = format!(
         "getcert add-scep-ca -c chancery -u {} -R {}\n\
          getcert request -c chancery -k {dir}/key.pem -f {dir}/certificate.pem \
-         -N CN=certmonger -D certmonger.example -L {} -w\n\
-         getcert list\n",
+         -N CN=certmonger -D certmonger.example -L {} -w\n{then}getcert list\n",
         instance.url,
         instance.root.display(),
         instance.challenge,
@@ -59,6 +58,14 @@ fn quirk_06_certmonger_enrols() {
     let output = session(at, &commands);
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(said.contains("status: MONITORING"), "{said}");
+}
+
+#[test]
+fn quirk_06_certmonger_enrols() {
+    let instance = shared();
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    monitored(&instance, at, "");
     let certificate = at.join("certificate.pem");
     verified(&instance, &certificate, at);
     let subject = run(Command::new("openssl")
@@ -68,8 +75,34 @@ fn quirk_06_certmonger_enrols() {
 }
 
 #[test]
+fn row_065_certmonger_renews_with_a_new_key() {
+    let mut instance = Instance::create(&Options::default()).unwrap();
+    let renewal = "[endpoint.device]\nrenewal = { window = \"3650d\" }";
+    instance.configure(|text| text.replace("[endpoint.device]", renewal)).unwrap();
+    instance.start().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let dir = at.display();
+    let rekey = format!(
+        "cp {dir}/certificate.pem {dir}/first.pem\ngetcert rekey -f {dir}/certificate.pem -w\n"
+    );
+    monitored(&instance, at, &rekey);
+    let public = |name: &str| {
+        verified(&instance, &at.join(name), at);
+        let mut openssl = Command::new("openssl");
+        run(openssl.args(["x509", "-noout", "-pubkey", "-in"]).arg(at.join(name)))
+    };
+    assert_ne!(public("first.pem"), public("certificate.pem"));
+    // The ledger says by what: the challenge first, then the old certificate.
+    let entries = ledger(&instance);
+    let reserved = entries.iter().filter(|e| e.event == "reservation");
+    let evidence: Vec<&str> = reserved.map(|e| e.field("evidence")).collect();
+    assert_eq!(evidence, ["challenge", "renewal"]);
+}
+
+#[test]
 fn certmonger_is_told_of_a_wrong_challenge() {
-    let instance = shared();
+    let instance = Instance::serve().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
     let commands = format!(
@@ -88,4 +121,5 @@ fn certmonger_is_told_of_a_wrong_challenge() {
     let told = ["status: CA_REJECTED", "status: CA_UNREACHABLE"].iter().any(|s| said.contains(s));
     assert!(told, "{said}");
     assert!(!at.join("certificate.pem").exists());
+    assert!(instance.logs().contains("wrong-challenge"), "it never asked\n{}", instance.logs());
 }

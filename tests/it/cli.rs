@@ -100,7 +100,7 @@ fn config_check_tells_file_line_key_and_remedy() {
     let cases = [
         ("[signer]", "[signer]\nqueu = 7", "queu", "queue"),
         ("lab = true", "lab = \"yes\"", "lab", "true"),
-        ("lab = true", "lab = true\nconsole = 1", "console", ""),
+        ("lab = true", "lab = true\nconsole = 1", "console", "remove it"),
     ];
     for (old, new, key, remedy) in cases {
         let changed = sound.replacen(old, new, 1);

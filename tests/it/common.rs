@@ -1,11 +1,13 @@
 //! What the topics share: one running instance, and short ways to say what is expected.
 
 use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, Weak};
 
 use softhsm_test::client::{CertRep, Csr, Delivery, Device, Draft, Parts, Server};
-use softhsm_test::instance::Instance;
+use softhsm_test::instance::{Instance, Options};
 
 /// A running instance that all tests which change nothing about it use together. It ends with the
 /// last of them.
@@ -15,9 +17,18 @@ pub fn shared() -> Arc<Instance> {
     if let Some(instance) = shared.upgrade() {
         return instance;
     }
-    let instance = Arc::new(Instance::serve().expect("an instance"));
+    let mut instance = Instance::create(&Options::default()).expect("an instance");
+    bear_unopened(&instance);
+    instance.start().expect("a running instance");
+    let instance = Arc::new(instance);
     *shared = Arc::downgrade(&instance);
     instance
+}
+
+/// Lets the instance bear any number of envelopes that cannot be opened.
+pub fn bear_unopened(instance: &Instance) {
+    let limits = "[signer]\nunopened_envelopes = { per_source = 1000000, total = 1000000 }\n";
+    instance.configure(|text| text.replace("[signer]\n", limits)).expect("[signer]");
 }
 
 /// A device with a fresh key, and an ordinary PKCSReq of it that would succeed.
@@ -70,6 +81,20 @@ pub fn refused(server: &Server, device: &Device, draft: &Draft, fail_info: u8) -
     text.map(str::to_owned)
 }
 
+/// Whatever was answered: the ledger has no certificate with this common name, and has that of a device
+/// that was granted one.
+#[track_caller]
+pub fn no_certificate_for(instance: &Instance, server: &Server, name: &str) {
+    let control = format!("beside-{name}");
+    let (device, draft) = good(instance, server, &control);
+    granted(instance, server, &device, &draft);
+    let has = |subject: &str| {
+        let found = instance.command(&["cert", "search", "--subject", subject]).expect("an answer");
+        String::from_utf8_lossy(&found.stdout).contains(subject)
+    };
+    assert!(has(&format!("CN={control}")) && !has(&format!("CN={name}")), "{name}");
+}
+
 /// failInfo badAlg.
 pub const BAD_ALG: u8 = 0;
 /// failInfo badMessageCheck.
@@ -83,7 +108,8 @@ pub struct Entry {
     pub sequence: u64,
     /// The kind of event.
     pub event: String,
-    fields: serde_json::Value,
+    /// What `chancery ledger list` shows of it.
+    pub fields: serde_json::Value,
 }
 
 impl Entry {
@@ -114,18 +140,24 @@ pub fn serial(certificate: &Parts) -> String {
     content.iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// Checks that each of the certificates is in the ledger exactly once, and no serial twice.
+/// Checks that each of the certificates is in the ledger exactly once, octet for octet, and no serial twice.
 #[track_caller]
 pub fn each_recorded_once(instance: &Instance, certificates: &[Parts]) {
-    let mut counts: HashMap<String, usize> = HashMap::new();
+    let mut recorded: HashMap<String, Vec<u8>> = HashMap::new();
     for entry in ledger(instance).iter().filter(|e| e.event == "certificate") {
-        *counts.entry(entry.field("object").to_owned()).or_default() += 1;
+        let der = hex::decode(entry.field("certificate")).expect("a certificate");
+        let serial = entry.field("object").to_owned();
+        assert!(recorded.insert(serial.clone(), der).is_none(), "{serial} is recorded twice");
     }
-    let twice: Vec<_> = counts.iter().filter(|(_, n)| **n != 1).collect();
-    assert!(twice.is_empty(), "serials recorded more than once: {twice:?}");
     for certificate in certificates {
         let serial = serial(certificate);
-        assert!(counts.contains_key(&serial), "{serial} was handed out and is not in the ledger");
+        let Some(der) = recorded.get(&serial) else {
+            panic!("{serial} was handed out and is not in the ledger")
+        };
+        assert!(
+            *der == certificate.der,
+            "{serial}: the ledger has another one than was handed out"
+        );
     }
 }
 
@@ -141,4 +173,34 @@ pub fn run(command: &mut Command) -> String {
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Copies a folder with all that is in it to a new one.
+pub fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for item in fs::read_dir(from).unwrap() {
+        let (source, target) = {
+            let i = item.unwrap();
+            (i.path(), to.join(i.file_name()))
+        };
+        if source.is_dir() {
+            copy_folder(&source, &target);
+        } else {
+            fs::copy(source, target).unwrap();
+        }
+    }
+}
+
+/// Every file below a folder with its content, in the order of their names.
+pub fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut all = Vec::new();
+    for item in fs::read_dir(folder).unwrap() {
+        let path = item.unwrap().path();
+        match path.is_dir() {
+            true => all.extend(contents(&path)),
+            false => all.push((path.clone(), fs::read(&path).unwrap())),
+        }
+    }
+    all.sort();
+    all
 }

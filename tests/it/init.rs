@@ -1,6 +1,7 @@
 //! `chancery init` that is interrupted, and the surroundings of the role that it prepares.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -99,4 +100,35 @@ fn t37_the_signer_starts_over_without_loaders_and_leaves_no_core() {
         Err(e) => assert_eq!(e.kind(), std::io::ErrorKind::PermissionDenied),
     }
     assert!(signer.stop().unwrap().success());
+}
+
+/// Port 0 is nobody's address, and the binary is rarely on a PATH: what init prints must work as it is.
+#[test]
+fn what_init_prints_can_be_run_and_promises_no_port_0() {
+    let base = tempfile::tempdir().unwrap();
+    let output = Command::new(chancery().unwrap())
+        .args(["init", "--ca-key", "p-256", "--listen", "127.0.0.1:0", "--dir"])
+        .arg(base.path().join("lab"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("http://127.0.0.1:PORT/") && !said.contains(":0/"), "{said}");
+    let start = said.lines().find_map(|line| line.trim().strip_prefix("Start it:")).unwrap();
+    let mut serve = Command::new("sh")
+        .args(["-c", &format!("exec {start}")])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(serve.stderr.take().unwrap()).lines();
+    let serving = lines.find_map(|line| {
+        let line = line.unwrap();
+        line.contains("the frontend serves").then_some(line)
+    });
+    kill_process(Pid::from_raw(serve.id().cast_signed()).unwrap(), Signal::TERM).unwrap();
+    let rest: Vec<_> = lines.map_while(Result::ok).collect();
+    assert!(serve.wait().unwrap().success(), "{rest:?}");
+    let serving = serving.unwrap();
+    assert!(serving.contains("127.0.0.1:") && !serving.contains("127.0.0.1:0"), "{serving}");
 }

@@ -44,6 +44,11 @@ fn row_050_quirk_01_02_37_single_des_and_md5_are_read_and_never_written() {
     for forbidden in ["DES", "MD5"] {
         assert!(!server.capabilities.iter().any(|c| c == forbidden));
     }
+    // Loud: at the start, and to everybody who looks.
+    let loud = |text: &str| text.contains("endpoint") && text.contains("single DES and MD5");
+    let logs = instance.logs();
+    assert!(logs.lines().any(|l| l.contains("WARN") && l.contains("signer:") && loud(l)), "{logs}");
+    assert!(loud(&instance.ask(&["status"]).unwrap()));
     let (device, mut draft) = good(&instance, &server, "cisco");
     draft.envelope.as_mut().unwrap().cipher = Cipher::Des;
     draft.message.digest = Digest::Md5;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use softhsm_test::client::{Csr, Delivery, Text, der};
+use softhsm_test::client::{Csr, Delivery, Escaping, Text, der};
 use softhsm_test::instance::{Instance, Options};
 
 use crate::common::{BAD_REQUEST, good, granted, refused, serial, with_csr};
@@ -126,6 +126,37 @@ fn one_line_an_enrolment() {
 }
 
 #[test]
+fn row_106_no_subject_and_no_message_is_in_the_log() {
+    let mut instance = talkative();
+    let server = instance.server().unwrap();
+    let mut messages = Vec::new();
+    let canaries = ["canary-of-a-subject", "canary.of.a.name.example", "canary-of-a-refused-one"];
+    let csr = || Csr::new(canaries[0]).challenge(&instance.challenge).dns_names(&[canaries[1]]);
+    let no_names = Csr::new(canaries[2]).challenge("canary-of-a-wrong-challenge");
+    for delivery in [Delivery::Get(Escaping::Full), Delivery::Post(None)] {
+        for csr in [csr(), no_names.clone()] {
+            let (device, draft) = with_csr(&server, "device", csr);
+            let sent = draft.build(&device).unwrap();
+            let answer = server.deliver(&sent.body, &delivery).unwrap();
+            server.read(&answer, &sent, &device).unwrap();
+            messages.push((device.transaction_id(), Escaping::Full.encode(&sent.body)));
+        }
+    }
+    instance.stop().unwrap();
+    let logs = instance.logs();
+    for (id, message) in messages {
+        assert!(logs.contains(&id), "the control: this is the log");
+        // Neither the whole nor a part of it: the beginnings of all messages are alike, so from the middle.
+        let middle = &message[message.len() / 2..][..60];
+        assert!(!logs.contains(middle) && !logs.contains(&message[..60]), "a message is logged");
+    }
+    for canary in canaries {
+        assert!(!logs.contains(canary), "{canary} is logged");
+    }
+    assert!(!logs.contains("message="), "a query string is logged");
+}
+
+#[test]
 fn row_106_t53_what_a_client_sends_forges_no_line() {
     let mut instance = talkative();
     let server = instance.server().unwrap();
@@ -140,9 +171,11 @@ fn row_106_t53_what_a_client_sends_forges_no_line() {
     let sent = draft.build(&device).unwrap();
     let request =
         server.operation(&sent.body, &Delivery::Post(None)).header("User-Agent", "\x1b[2J");
-    let _ = softhsm_test::client::http::send(&server.url, &request);
+    softhsm_test::client::http::send(&server.url, &request).unwrap();
     instance.stop().unwrap();
-    for line in instance.logs().lines() {
+    let logs = instance.logs();
+    assert!(logs.contains(r"x\\0a2030-01-01T00:00:00.000Z"), "the control: {logs}");
+    for line in logs.lines() {
         assert!(!line.chars().any(char::is_control), "{line:?}");
         assert!(!line.starts_with("2030-"), "{line:?}");
     }

@@ -1,6 +1,6 @@
 //! One-time challenges (rows 58, 59, 62; T04, T05, T06, T17).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Weak};
 
 use softhsm_test::client::{Csr, Delivery, Device, Draft, Server, Text};
@@ -234,15 +234,60 @@ fn t35_a_key_of_another_name_or_a_compromised_one_is_refused() {
     granted(&instance, &server, &other, &draft);
 }
 
-fn holds_not(folder: &Path, secret: &[u8]) {
+#[test]
+fn t35_of_two_names_at_once_one_gets_the_key() {
+    let instance = Instance::serve().unwrap();
+    let server = instance.server().unwrap();
+    // Each round one key under four names at once, and one name with another key as the control.
+    for round in 0..6 {
+        let shared = Device::new("shared").unwrap();
+        let own = Device::new("own").unwrap();
+        let names = ["a", "b", "c", "d", "own"];
+        let issued = std::thread::scope(|scope| {
+            let one = |name: &'static str| {
+                let device = if name == "own" { &own } else { &shared };
+                let csr = Csr::new(&format!("t35 {round} {name}")).challenge(&instance.challenge);
+                let csr = csr.build(&device.key).unwrap();
+                let mut draft = server.draft(device, "19", csr).unwrap();
+                draft.message.transaction_id = Text::printable(&format!("t35 {round} {name}"));
+                let server = &server;
+                scope.spawn(move || (name, server.send(device, &draft).unwrap()))
+            };
+            let running: Vec<_> = names.map(one).into_iter().collect();
+            let answers = running.into_iter().map(|thread| thread.join().unwrap());
+            answers
+                .filter(|(_, reply)| reply.certificate().is_ok())
+                .map(|(n, _)| n)
+                .collect::<Vec<_>>()
+        });
+        assert_eq!(issued.len(), 2, "round {round}: {issued:?}");
+        assert!(issued.contains(&"own"), "round {round}: {issued:?}");
+    }
+}
+
+/// Checks that no file below `folder` holds `secret`, and, as a control, that some file holds what every
+/// configuration does.
+#[track_caller]
+pub(crate) fn holds_not(folder: &Path, secret: &[u8]) {
+    assert!(!holding(folder, b"[endpoint.").is_empty(), "the control: this is an instance");
+    let found = holding(folder, secret);
+    assert!(found.is_empty(), "{found:?} hold a secret");
+}
+
+/// The files below `folder` that hold `octets`. A signer may run, and remove one meanwhile.
+fn holding(folder: &Path, octets: &[u8]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            holds_not(&path, secret);
-            continue;
+            found.extend(holding(&path, octets));
+        } else if path.is_file() {
+            match std::fs::read(&path) {
+                Ok(bytes) if bytes.windows(octets.len()).any(|w| w == octets) => found.push(path),
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => panic!("{path:?}: {e}"),
+                _ => {}
+            }
         }
-        let bytes = std::fs::read(&path).unwrap_or_default();
-        let found = bytes.windows(secret.len()).any(|w| w == secret);
-        assert!(!found, "{} holds a challenge", path.display());
     }
+    found
 }

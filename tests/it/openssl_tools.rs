@@ -46,7 +46,7 @@ fn both_tools_verify_a_device() {
 
 #[test]
 fn both_tools_verify_under_every_kind_of_ca_key() {
-    for kind in ["rsa-2048", "rsa-4096", "p-256", "p-384"] {
+    for kind in ["rsa-2048", "rsa-3072", "rsa-4096", "p-256", "p-384"] {
         let arguments = vec!["--ca-key".to_owned(), kind.to_owned()];
         let mut instance = Instance::create(&Options { arguments, ..Options::default() }).unwrap();
         instance.start().unwrap();
@@ -61,7 +61,7 @@ fn both_tools_verify_under_every_kind_of_ca_key() {
 }
 
 #[test]
-fn both_tools_verify_what_get_ca_cert_gives() {
+fn openssl_verifies_what_get_ca_cert_gives() {
     let instance = shared();
     let server = instance.server().unwrap();
     for certificate in &server.authorities {

@@ -15,7 +15,7 @@ fn row_015_to_022_quirk_08_capabilities() {
     assert!(text.ends_with('\n') && !text.contains("\n\n") && !text.contains('\r'), "{text:?}");
     let mut caps = server.capabilities;
     caps.sort();
-    // GetNextCACert, DES3 and SHA-1 are not built or not allowed, so they are not listed.
+    // No next CA is staged, and DES3 and SHA-1 are not allowed: they are not listed.
     let expected =
         ["AES", "POSTPKIOperation", "Renewal", "SCEPStandard", "SHA-256", "SHA-384", "SHA-512"];
     assert_eq!(caps, expected);

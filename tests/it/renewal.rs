@@ -3,7 +3,7 @@
 use softhsm_test::client::{Csr, Device, Server, Text, keys};
 use softhsm_test::instance::{Instance, Options};
 
-use crate::common::{BAD_REQUEST, good, granted, refused};
+use crate::common::{BAD_REQUEST, good, granted, refused, with_csr};
 
 /// An instance whose certificates may be renewed from their first day on.
 fn renewing(settings: &str) -> (Instance, Server) {
@@ -64,6 +64,32 @@ fn row_070_071_t09_refusals_say_which_rule() {
 }
 
 #[test]
+fn row_071_an_expired_certificate_renews_nothing_and_is_told_so() {
+    let mut instance = Instance::create(&Options::default()).unwrap();
+    instance
+        .configure(|text| {
+            let text = text.replace("validity = \"365d\"", "validity = \"1m\"\nbackdate = \"0s\"");
+            text.replace("[endpoint.device]", "[endpoint.device]\nrenewal = { window = \"3650d\" }")
+        })
+        .unwrap();
+    instance.start().unwrap();
+    let server = instance.server().unwrap();
+    let device = enrolled(&instance, &server, "short-lived");
+    let ask = || {
+        let (new, csr) = renewal(Csr::new("short-lived"));
+        let mut draft = server.draft(&device, "17", csr).unwrap();
+        draft.message.transaction_id = Text::printable(&new.transaction_id());
+        server.send(&device, &draft).unwrap()
+    };
+    assert!(ask().certificate().is_ok(), "the control: it renews while it is valid");
+    std::thread::sleep(std::time::Duration::from_secs(62));
+    let reply = ask();
+    let (fail_info, text) = reply.failure().unwrap();
+    assert_eq!(fail_info, BAD_REQUEST);
+    assert!(text.unwrap().contains("expired") || text.unwrap().contains("ended"), "{text:?}");
+}
+
+#[test]
 fn row_064_067_070_names_keys_and_a_wrong_challenge() {
     let (instance, server) = renewing("window = \"3650d\"");
     let device = enrolled(&instance, &server, "router");
@@ -81,6 +107,63 @@ fn row_064_067_070_names_keys_and_a_wrong_challenge() {
     draft.message.transaction_id = Text::printable("the same key again");
     let text = refused(&server, &device, &draft, BAD_REQUEST).unwrap();
     assert!(text.contains("new key"), "{text}");
+}
+
+#[test]
+fn row_067_the_same_key_is_renewed_where_the_endpoint_says_so() {
+    let (instance, server) = renewing("window = \"3650d\", same_key = true");
+    let mut device = enrolled(&instance, &server, "router");
+    for round in 0..2 {
+        let csr = Csr::new("router").build(&device.key).unwrap();
+        let mut draft = server.draft(&device, "17", csr).unwrap();
+        draft.message.transaction_id = Text::printable(&format!("the same key, round {round}"));
+        let certificate = granted(&instance, &server, &device, &draft);
+        assert_ne!(certificate.serial, device.certificate.serial);
+        device = Device::issued(device.key, certificate);
+    }
+    // Another's key stays another's.
+    let other = enrolled(&instance, &server, "switch");
+    let csr = Csr::new("router").build(&other.key).unwrap();
+    let draft = server.draft(&device, "17", csr).unwrap();
+    refused(&server, &device, &draft, BAD_REQUEST);
+}
+
+#[test]
+fn row_070_fewer_names_are_renewed_where_the_endpoint_says_so() {
+    let both = ["a.example", "b.example"];
+    for (rule, fewer) in [("same", false), ("subset", true)] {
+        let (instance, server) = renewing(&format!("window = \"3650d\", names = \"{rule}\""));
+        let csr = Csr::new("router").challenge(&instance.challenge).dns_names(&both);
+        let (device, draft) = with_csr(&server, "router", csr);
+        let certificate = granted(&instance, &server, &device, &draft);
+        let device = Device::issued(device.key, certificate);
+        let ask = |names: &[&str]| {
+            let csr = Csr::new("router");
+            let (new, csr) = renewal(if names.is_empty() { csr } else { csr.dns_names(names) });
+            let mut draft = server.draft(&device, "17", csr).unwrap();
+            draft.message.transaction_id = Text::printable(&new.transaction_id());
+            server.send(&device, &draft).unwrap()
+        };
+        let names = |names: &[&str]| -> Vec<String> {
+            let certificate = ask(names).certificate().unwrap().der.clone();
+            let names = openssl::x509::X509::from_der(&certificate).unwrap().subject_alt_names();
+            let names = names.map_or(Vec::new(), |all| all.into_iter().collect());
+            names.iter().filter_map(|n| n.dnsname().map(str::to_owned)).collect()
+        };
+        assert_eq!(names(&both), both, "{rule}");
+        for some in [&both[..1], &both[1..], &[]] {
+            match fewer {
+                true => assert_eq!(names(some), some, "{rule}"),
+                false => assert_eq!(ask(some).failure().unwrap().0, BAD_REQUEST, "{some:?}"),
+            }
+        }
+        for more in [&["c.example"][..], &["a.example", "b.example", "c.example"]] {
+            let reply = ask(more);
+            let (fail_info, text) = reply.failure().unwrap();
+            assert_eq!(fail_info, BAD_REQUEST);
+            assert!(text.unwrap().contains("alternative names"), "{rule}: {text:?}");
+        }
+    }
 }
 
 #[test]

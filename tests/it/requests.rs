@@ -76,6 +76,65 @@ fn quirk_32_microsoft_attributes_are_read_over() {
 }
 
 #[test]
+fn quirk_32_a_shorter_validity_is_given_where_the_profile_says_so() {
+    for allowed in [false, true] {
+        let mut instance = Instance::create(&Options::default()).unwrap();
+        let rule = format!("validity = \"365d\"\nshorter_validity = {allowed}\nbackdate = \"0s\"");
+        instance.configure(|text| text.replace("validity = \"365d\"", &rule)).unwrap();
+        instance.start().unwrap();
+        let server = instance.server().unwrap();
+        let days = |period: &str, units: &str| {
+            let csr = Csr::new("windows").challenge(&instance.challenge);
+            let csr = csr.microsoft_pair("ValidityPeriod", period);
+            let csr = csr.microsoft_pair("ValidityPeriodUnits", units);
+            let (device, draft) = with_csr(&server, "windows", csr);
+            let certificate = granted(&instance, &server, &device, &draft);
+            let x509 = X509::from_der(&certificate.der).unwrap();
+            let length = x509.not_before().diff(x509.not_after()).unwrap();
+            // The last second belongs to the period.
+            (i64::from(length.days) * 86_400 + i64::from(length.secs) + 1) / 86_400
+        };
+        let shorter = if allowed { [10, 60, 14] } else { [365; 3] };
+        assert_eq!([days("Days", "10"), days("Months", "2"), days("Weeks", "2")], shorter);
+        // Never longer, and nothing that is not clear.
+        for (period, units) in [
+            ("Years", "5"),
+            ("Years", "1"),
+            ("Days", "0"),
+            ("Days", "-3"),
+            ("Moons", "3"),
+            ("", ""),
+        ] {
+            assert_eq!(days(period, units), 365, "{units} {period}");
+        }
+    }
+}
+
+#[test]
+fn quirk_10_a_certificate_template_chooses_nothing() {
+    let instance = shared();
+    let server = instance.server().unwrap();
+    // By name, as strongSwan's --profile sends it, and by number, as Windows does.
+    let bmp: Vec<u8> = "SubCA".encode_utf16().flat_map(u16::to_be_bytes).collect();
+    let by_name = extension("1.3.6.1.4.1.311.20.2", false, &der::tlv(der::tag::BMP, &bmp));
+    let numbers = der::seq(&[&der::oid("1.3.6.1.4.1.311.21.8.1.2"), &der::int(100)]);
+    let by_number = extension("1.3.6.1.4.1.311.21.7", false, &numbers);
+    let plain = |wanted: &[Vec<u8>]| {
+        let csr = Csr::new("templated").challenge(&instance.challenge);
+        let csr = if wanted.is_empty() { csr } else { csr.extensions(wanted) };
+        let (device, draft) = with_csr(&server, "templated", csr);
+        let certificate = granted(&instance, &server, &device, &draft).der;
+        let x509 = X509::from_der(&certificate).unwrap();
+        let text = String::from_utf8(x509.to_text().unwrap()).unwrap();
+        let names = |l: &&str| l.contains("X509v3") || l.contains("1.3.6.1.4.1");
+        text.lines().filter(names).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let without = plain(&[]);
+    assert!(!without.is_empty());
+    assert_eq!(plain(&[by_name, by_number]), without, "the same extensions as without");
+}
+
+#[test]
 fn t08_quirk_17_33_extensions_come_from_the_profile() {
     let instance = shared();
     let server = instance.server().unwrap();
@@ -116,7 +175,7 @@ fn serials_are_long_positive_and_distinct() {
         let csr = Csr::new("serial").challenge(&instance.challenge);
         let (device, draft) = with_csr(&server, "serial", csr);
         let serial = granted(&instance, &server, &device, &draft).serial;
-        assert!((14..=20).contains(&(serial.len() - 2)) && serial[2] < 0x80, "{serial:02x?}");
+        assert!((15..=17).contains(&(serial.len() - 2)) && serial[2] < 0x80, "{serial:02x?}");
         seen.push(serial);
     }
     seen.sort();

@@ -7,7 +7,7 @@ use softhsm_test::client::http::{self, Request, Response};
 use softhsm_test::client::{Csr, Device, Draft, Outcome, Parts, Server, Text, der};
 use softhsm_test::instance::{Instance, Options};
 
-use crate::common::{BAD_REQUEST, granted, ledger, refused, run, serial, shared, with_csr};
+use crate::common::{BAD_REQUEST, good, granted, ledger, refused, run, serial, shared, with_csr};
 
 /// failInfo badCertId.
 const BAD_CERT_ID: u8 = 4;
@@ -43,7 +43,7 @@ fn get(server: &Server, request: Request) -> Response {
 }
 
 /// The published list once it has `wanted`, as a PEM file's text that OpenSSL has verified.
-fn published(instance: &Instance, server: &Server, wanted: &str) -> String {
+pub fn published(instance: &Instance, server: &Server, wanted: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("a.crl");
     let began = Instant::now();
@@ -149,6 +149,40 @@ fn t56_the_lists_number_grows_across_restarts() {
 }
 
 #[test]
+fn row_099_the_next_list_is_made_on_its_schedule() {
+    let mut instance = Instance::create(&Options::default()).unwrap();
+    let schedule = "\n[ca.issuing.crl]\nrefresh = \"1m\"\nnext_update = \"10m\"\n";
+    instance.configure(|text| text + schedule).unwrap();
+    instance.start().unwrap();
+    let server = instance.server().unwrap();
+    let served = || get(&server, Request::get("/crl/issuing.crl")).body;
+    let first = served();
+    let began = Instant::now();
+    // Nobody asks for it and nothing is revoked: the time alone makes it.
+    let second = loop {
+        let now = served();
+        if now != first {
+            break now;
+        }
+        assert!(began.elapsed() < Duration::from_secs(300), "{}", instance.logs());
+        std::thread::sleep(Duration::from_millis(500));
+    };
+    let times = |der: &[u8]| {
+        let crl = openssl::x509::X509Crl::from_der(der).unwrap();
+        let epoch = openssl::asn1::Asn1Time::from_unix(0).unwrap();
+        let since = |time: &openssl::asn1::Asn1TimeRef| {
+            let since = epoch.diff(time).unwrap();
+            i64::from(since.days) * 86_400 + i64::from(since.secs)
+        };
+        (since(crl.last_update()), since(crl.next_update().unwrap()))
+    };
+    let ((made, until), (next, _)) = (times(&first), times(&second));
+    assert_eq!(until - made, 600);
+    assert!(next - made >= 60, "{made} {next}");
+    assert!(next < until, "the next one is there before the old one ends");
+}
+
+#[test]
 fn lists_and_certificates_are_served_with_their_headers() {
     let instance = shared();
     let server = instance.server().unwrap();
@@ -216,6 +250,26 @@ fn row_100_queries_are_off_by_default() {
         let draft = query(&server, &device, kind, &certificate.serial);
         let text = refused(&server, &device, &draft, BAD_REQUEST).unwrap();
         assert!(text.contains("not offered"), "{text}");
+    }
+}
+
+#[test]
+fn row_100_certificates_say_where_the_list_and_the_ca_are_fetched() {
+    let mut instance = Instance::create(&Options::default()).unwrap();
+    let urls = "[profile.device]\ncrl_urls = [\"http://pki.example/crl/issuing.crl\"]\n\
+                aia_urls = [\"http://pki.example/ca/issuing.cer\"]";
+    instance.configure(|text| text.replace("[profile.device]", urls)).unwrap();
+    instance.start().unwrap();
+    let server = instance.server().unwrap();
+    let (device, draft) = good(&instance, &server, "points");
+    let certificate = granted(&instance, &server, &device, &draft);
+    let x509 = openssl::x509::X509::from_der(&certificate.der).unwrap();
+    let text = String::from_utf8(x509.to_text().unwrap()).unwrap();
+    for url in [
+        "URI:http://pki.example/crl/issuing.crl",
+        "CA Issuers - URI:http://pki.example/ca/issuing.cer",
+    ] {
+        assert!(text.contains(url), "{url} in:\n{text}");
     }
 }
 

@@ -144,3 +144,20 @@ fn t25_the_frontend_holds_no_module_pin_or_ledger() {
         assert!(!file.contains("ledger") && !file.contains("tokens"), "{file} is open");
     }
 }
+
+#[test]
+fn a_user_that_the_host_does_not_have_is_named_with_its_key() {
+    let instance = Instance::create(&Options::default()).unwrap();
+    let told = |key: &str| {
+        let output = instance.command(&["config", "check"]).unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(8), "{said}");
+        assert!(said.contains(key) && said.contains("no user \"nobody-here\""), "{said}");
+    };
+    let roles = "[roles]\nauditor = [\"nobody-here\"]\n";
+    instance.configure(|text| text.replace("[signer]\n", &format!("{roles}[signer]\n"))).unwrap();
+    told("roles.auditor[0]");
+    let frontend = "[signer]\nfrontend_user = \"nobody-here\"\n";
+    instance.configure(|text| text.replace(roles, "").replace("[signer]\n", frontend)).unwrap();
+    told("signer.frontend_user");
+}

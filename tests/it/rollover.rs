@@ -119,11 +119,12 @@ fn row_020_101_103_t23_the_next_ca_is_announced_and_the_current_one_signs() {
     let about = |e: &&crate::common::Entry| e.field("object").starts_with("issuing-2 follows");
     let events: Vec<&str> = entries.iter().filter(about).map(|e| e.event.as_str()).collect();
     assert_eq!(events, ["signing-intent", "signed-object"]);
-    assert!(
-        entries
-            .iter()
-            .any(|e| e.event == "rollover" && e.field("object") == "issuing to issuing-2")
-    );
+    let announced = |e: &&crate::common::Entry| {
+        e.event == "rollover" && e.field("object") == "issuing to issuing-2"
+    };
+    let announced = entries.iter().find(announced).expect("the rollover's entry");
+    assert_eq!((announced.field("issuer"), announced.field("stage")), ("issuing-2", "staged"));
+    assert_eq!(announced.field("certificate sha-256").len(), 64);
     // Once made, it is kept.
     let server = restart(&mut instance);
     assert!(lists_it(&server));

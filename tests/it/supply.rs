@@ -15,10 +15,12 @@ fn read(path: &str) -> String {
 }
 
 /// The packages of this repository and their folders.
-const OURS: [(&str, &str); 3] = [
+const OURS: [(&str, &str); 5] = [
     ("chancery", "."),
     ("softhsm-test", "softhsm-test"),
     ("chancery-barrier", "src/store/barrier"),
+    ("p11shim", "tests/shim"),
+    ("powercut-disk", "tests/storage"),
 ];
 
 #[test]

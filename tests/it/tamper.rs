@@ -2,13 +2,15 @@
 //! 3, touches nothing, and no signer serves on what its start sees.
 
 use std::fs;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Output;
-use std::time::Duration;
 
+use softhsm_test::client::Delivery;
+use softhsm_test::client::http::{self, Request};
 use softhsm_test::instance::{Instance, Options};
 
-use crate::common::{good, granted};
+use crate::common::{contents, copy_folder, good, granted};
 
 /// Octets of a record before its entry (`docs/ledger-format.md`).
 const RECORD_HEADER: usize = 56;
@@ -32,7 +34,7 @@ impl Scene {
             granted(&instance, &server, &device, &draft);
             instance.stop().unwrap();
             ledger = parent_of_journal(instance.folder()).expect("a ledger");
-            copy(&ledger, &copies.path().join(name));
+            copy_folder(&ledger, &copies.path().join(name));
         }
         Self { instance, ledger, copies }
     }
@@ -44,7 +46,7 @@ impl Scene {
     /// A fresh copy of the whole ledger on which `damage` was done.
     fn damaged(&self, name: &str, damage: impl FnOnce(&Path)) -> PathBuf {
         let folder = self.kept(name);
-        copy(&self.kept("newer"), &folder);
+        copy_folder(&self.kept("newer"), &folder);
         damage(&segment(&folder));
         folder
     }
@@ -60,21 +62,64 @@ impl Scene {
         let before = contents(folder);
         let output = self.verify(folder, more);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(3), "{}: {said}", folder.display());
+        assert_eq!(output.status.code(), Some(3), "{}: {place:?}: {said}", folder.display());
         assert!(said.contains(place), "{}: {place:?} is not in {said}", folder.display());
         assert!(contents(folder) == before, "{} was touched", folder.display());
     }
 
-    /// A signer on `folder` ends with status 3 and serves nothing before.
+    /// A service on `folder` signs nothing, and says that `why`.
     #[track_caller]
-    fn no_signer_serves(&mut self, folder: &Path) {
+    fn nothing_is_signed(&mut self, folder: &Path, why: &str) {
+        self.signs_nothing(folder, why, &[]);
+    }
+
+    /// The same where the start must open the indexes to see it: they and the tree's hashes, which are
+    /// made from the journal, may be brought up to it. Entries, checkpoint and anchor stay.
+    #[track_caller]
+    fn no_new_head_is_signed(&mut self, folder: &Path, why: &str) {
+        self.signs_nothing(folder, why, &["db", "tree"]);
+    }
+
+    #[track_caller]
+    fn signs_nothing(&mut self, folder: &Path, why: &str, derived: &[&str]) {
+        let kept = |ledger: &Path| {
+            let mut all = contents(ledger);
+            all.retain(|(path, _)| !derived.iter().any(|d| path.starts_with(ledger.join(d))));
+            all
+        };
+        let anchor = self.instance.folder().join("state/ledger-anchor");
+        let anchored = fs::read(&anchor).ok();
         fs::remove_dir_all(&self.ledger).unwrap();
-        copy(folder, &self.ledger);
-        self.instance.start_role("signer").unwrap();
-        let ended = self.instance.service("signer").unwrap().wait(Duration::from_secs(60));
-        assert_eq!(ended.unwrap().code(), Some(3), "{}", folder.display());
-        let status = self.instance.command(&["status"]).unwrap();
-        assert!(!status.status.success(), "{}: something serves", folder.display());
+        copy_folder(folder, &self.ledger);
+        let before = kept(&self.ledger);
+        let checkpoint = fs::read_to_string(self.ledger.join("checkpoint")).unwrap_or_default();
+        self.instance.start().unwrap();
+        let status = self.instance.ask(&["status", "--json"]).unwrap();
+        let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+        let reason = status["maintenance"].as_str().unwrap_or_default();
+        assert!(reason.contains(why), "{}: {reason}", folder.display());
+        // The CA's certificate and its list are served on; nothing is opened or signed.
+        let server = self.instance.server().unwrap();
+        let (device, draft) = good(&self.instance, &server, "late");
+        let sent = draft.build(&device).unwrap();
+        let answer = server.deliver(&sent.body, &Delivery::Post(None)).unwrap();
+        let crl = http::send(&server.url, &Request::get("/crl/issuing.crl")).unwrap();
+        let head = http::send(&server.url, &Request::get("/log/checkpoint")).unwrap();
+        let refused = self.instance.command(&["crl", "now"]).unwrap();
+        let files = kept(&self.ledger);
+        self.instance.stop().unwrap();
+        assert_eq!(crl.status, 200, "{}", folder.display());
+        assert_eq!(answer.status, 503, "{}", answer.text());
+        assert!(answer.header("retry-after").is_some(), "{}", folder.display());
+        assert!(!refused.status.success(), "{}: a list was signed", folder.display());
+        assert!(files == before, "{}: the signer touched it", folder.display());
+        assert!(fs::read(&anchor).ok() == anchored, "{}: another anchor", folder.display());
+        assert!(
+            head.status != 200 || head.text() == checkpoint,
+            "{}: a head was served: {}",
+            folder.display(),
+            head.text()
+        );
     }
 }
 
@@ -115,7 +160,9 @@ fn every_change_of_the_files_is_found_and_signed_on_by_nobody() {
     ];
     for (name, place) in flips {
         let folder = scene.damaged(name, |path| change(path, |bytes| bytes[place] ^= 1));
-        scene.finds(&folder, &[], "journal");
+        // What looks like a commit that a crash tore is known by the checkpoint over it.
+        let found = if name == "last-entry" { "its kept checkpoint covers" } else { "journal" };
+        scene.finds(&folder, &[], found);
     }
     // Where it is, is said.
     let octet = format!("octet {}", second.0);
@@ -129,16 +176,29 @@ fn every_change_of_the_files_is_found_and_signed_on_by_nobody() {
     });
     scene.finds(&swapped, &[], &octet);
     let cut = scene.damaged("cut", |path| change(path, |b| b.truncate(last.0)));
-    scene.finds(&cut, &[], "the database knows");
+    scene.finds(&cut, &[], "its kept checkpoint covers");
+    let unsigned = scene.damaged("unsigned", |path| {
+        change(path, |b| b.truncate(last.0));
+        fs::remove_file(path.parent().unwrap().with_file_name("checkpoint")).unwrap();
+    });
+    scene.finds(&unsigned, &[], "the database knows");
     let empty = scene.damaged("empty", |path| fs::remove_file(path).unwrap());
-    scene.finds(&empty, &[], "the database knows");
+    scene.finds(&empty, &[], "its kept checkpoint covers");
     let bare = scene.damaged("bare", |path| {
         fs::remove_dir_all(path.parent().unwrap().with_file_name("db")).unwrap();
     });
     scene.finds(&bare, &[], "index database is missing");
 
-    for folder in [scene.kept("entry-end"), removed, swapped, cut] {
-        scene.no_signer_serves(&folder);
+    for (folder, why) in [
+        (scene.kept("entry-end"), "damaged"),
+        (removed, "damaged"),
+        (swapped, "damaged"),
+        (cut, "was cut"),
+        (unsigned, "was cut"),
+        (empty, "was cut"),
+        (scene.kept("older"), "was cut or an old copy"),
+    ] {
+        scene.nothing_is_signed(&folder, why);
     }
 
     // An older copy is good in itself: only a head that was kept elsewhere knows of more.
@@ -154,7 +214,7 @@ fn every_change_of_the_files_is_found_and_signed_on_by_nobody() {
 /// follow; of one that could have been written so, only a head that was kept elsewhere tells.
 #[test]
 fn a_change_with_right_checksums_is_found() {
-    let scene = Scene::new();
+    let mut scene = Scene::new();
     let bytes = fs::read(segment(&scene.kept("newer"))).unwrap();
     let records = records(&bytes);
     let said = scene.instance.command(&["ledger", "verify", "--json"]).unwrap();
@@ -170,20 +230,78 @@ fn a_change_with_right_checksums_is_found() {
             seal(bytes, start, end);
         });
     });
+    scene.finds(&quiet, &[], "are not those that its kept checkpoint covers");
+    scene.nothing_is_signed(&quiet, "are not those that");
+    // Who wrote the entries anew takes the checkpoint away, too: the anchor still knows.
+    fs::remove_file(quiet.join("checkpoint")).unwrap();
     scene.finds(&quiet, &["--head", &head], "are not those that the head");
+    scene.nothing_is_signed(&quiet, "ledger-anchor");
 
     // A second certificate for a reservation that has one.
     let count = records.len();
     let certificate = records.iter().rev().find(|r| r.1 - r.0 > 600).copied().unwrap();
-    let doubled = scene.damaged("doubled", |path| {
-        change(path, |bytes| {
-            let copy = bytes[certificate.0..certificate.1].to_vec();
-            let start = bytes.len();
-            bytes.extend_from_slice(&copy);
-            renumber(bytes, start, count);
+    let doubled = scene.damaged("doubled", |path| again(path, certificate, count, |_| {}));
+    scene.finds(&doubled, &[], &format!("entry {count}: "));
+    // Records and hashes are right and no head covers them yet: the start holds them against the rules
+    // before it signs one.
+    let why = format!("the ledger is damaged: entry {count}: entry ");
+    scene.no_new_head_is_signed(&doubled, &why);
+
+    // A second certificate for a transaction begins with a second reservation.
+    let at = records.iter().position(|r| *r == certificate).unwrap() - 1;
+    let reservation = records[at];
+    let serial = serial_of(&bytes[certificate.0 + RECORD_HEADER..certificate.1]);
+    let second = scene.damaged("second", |path| {
+        again(path, reservation, count, |copy| {
+            let places: Vec<_> =
+                (0..copy.len()).filter(|i| copy[*i..].starts_with(&serial)).collect();
+            assert!(places.len() >= 2, "the number stands in the entry and in its TBSCertificate");
+            places.iter().for_each(|place| copy[place + serial.len() - 1] ^= 1);
         });
     });
-    scene.finds(&doubled, &[], &format!("entry {count}: "));
+    let why = format!("entry {count}: its transaction has");
+    scene.finds(&second, &[], &why);
+    scene.no_new_head_is_signed(&second, &why);
+
+    // The same serial once more.
+    let twice = scene.damaged("twice", |path| again(path, reservation, count, |_| {}));
+    scene.finds(&twice, &[], "was reserved before");
+    scene.no_new_head_is_signed(&twice, "was reserved before");
+}
+
+/// What a later release wrote is not damaged, and is not guessed at: every reader says what it needs, and
+/// nothing is signed.
+#[test]
+fn an_entry_of_an_unknown_version_is_refused_by_its_number() {
+    let mut scene = Scene::new();
+    let bytes = fs::read(segment(&scene.kept("newer"))).unwrap();
+    let all = records(&bytes);
+    let ((start, end), last) = (*all.last().unwrap(), all.len() - 1);
+    let later = scene.damaged("later", |path| {
+        change(path, |bytes| {
+            let entry = start + RECORD_HEADER;
+            let version = bytes[entry..end].windows(3).position(|w| w == [2, 1, 1]).unwrap();
+            assert!(version <= 4, "the first field is the version");
+            bytes[entry + version + 2] = 2;
+            seal(bytes, start, end);
+        });
+    });
+    // Heads over other octets would be found first.
+    fs::remove_file(later.join("checkpoint")).unwrap();
+    fs::remove_file(scene.instance.folder().join("state/ledger-anchor")).unwrap();
+    let said = format!("entry {last}: the entry has version 2, this program reads version 1");
+    scene.finds(&later, &[], &said);
+    let folder = later.to_str().unwrap();
+    let arguments = ["ledger", "migrate", "--check", "--folder", folder];
+    let before = contents(&later);
+    let output = scene.instance.command(&arguments).unwrap();
+    let migrate = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{migrate}");
+    assert!(migrate.contains(&said) && migrate.contains("install the release"), "{migrate}");
+    assert!(contents(&later) == before, "a check changes nothing");
+    let why = format!("entry {last} has version 2, this program reads version 1: use a newer");
+    scene.nothing_is_signed(&later, &why);
+    assert!(!later.join("finding").exists(), "no damage is remembered: the release is too old");
 }
 
 #[test]
@@ -199,7 +317,13 @@ fn a_running_ledger_is_verified_in_place_and_other_folders_are_refused() {
     let nothing = tempfile::tempdir().unwrap();
     let path = nothing.path().to_str().unwrap();
     let output = instance.command(&["ledger", "verify", path]).unwrap();
-    assert_eq!(output.status.code(), Some(1), "a folder without a ledger is no good ledger");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(
+        output.status.code(),
+        Some(3),
+        "a folder without a journal is no good ledger: {said}"
+    );
+    assert!(said.contains("«journal», which holds every entry, is missing"), "{said}");
     let usage = instance.command(&["ledger", "verify", "--head", "12"]).unwrap();
     assert_eq!(usage.status.code(), Some(2));
     // Another CA's key under the issuer's name: the signature is not its own.
@@ -208,6 +332,22 @@ fn a_running_ledger_is_verified_in_place_and_other_folders_are_refused() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(3), "{said}");
     assert!(said.contains("is not signed by the issuer"), "{said}");
+}
+
+/// Changes a letter of the first entry, in place and under a signer that may be appending; its checksum
+/// and leaf are made right where wanted. Returns what puts it back.
+pub fn rewrite_first_entry(segment: &Path, with_right_sums: bool) -> impl FnOnce() + use<> {
+    let mut bytes = fs::read(segment).unwrap();
+    let before = bytes.clone();
+    let (start, end) = records(&bytes)[0];
+    let last = bytes[start..end].iter().rposition(u8::is_ascii_lowercase).unwrap();
+    bytes[start + last] ^= 1;
+    if with_right_sums {
+        seal(&mut bytes, start, end);
+    }
+    let file = fs::File::options().write(true).open(segment).unwrap();
+    file.write_all_at(&bytes[start..end], start as u64).unwrap();
+    move || file.write_all_at(&before[start..end], start as u64).unwrap()
 }
 
 /// The folder that has a folder `journal`, at or below `folder`.
@@ -219,38 +359,9 @@ fn parent_of_journal(folder: &Path) -> Option<PathBuf> {
     below.filter(|path| path.is_dir()).find_map(|path| parent_of_journal(&path))
 }
 
-fn segment(ledger: &Path) -> PathBuf {
+pub fn segment(ledger: &Path) -> PathBuf {
     let mut all = fs::read_dir(ledger.join("journal")).unwrap().map(|f| f.unwrap().path());
     all.next().expect("a segment")
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir(to).unwrap();
-    for item in fs::read_dir(from).unwrap() {
-        let (source, target) = {
-            let i = item.unwrap();
-            (i.path(), to.join(i.file_name()))
-        };
-        if source.is_dir() {
-            copy(&source, &target);
-        } else {
-            fs::copy(source, target).unwrap();
-        }
-    }
-}
-
-/// Every file below `folder` with its content.
-fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    let mut all = Vec::new();
-    for item in fs::read_dir(folder).unwrap() {
-        let path = item.unwrap().path();
-        match path.is_dir() {
-            true => all.extend(contents(&path)),
-            false => all.push((path.clone(), fs::read(&path).unwrap())),
-        }
-    }
-    all.sort();
-    all
 }
 
 fn change(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
@@ -260,7 +371,7 @@ fn change(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
 }
 
 /// Where each record of a segment begins and ends.
-fn records(segment: &[u8]) -> Vec<(usize, usize)> {
+pub fn records(segment: &[u8]) -> Vec<(usize, usize)> {
     let number = |at: usize| usize::from(u16::from_be_bytes([segment[at], segment[at + 1]]));
     let mut all = Vec::new();
     let mut start = 48 + 32 * number(18);
@@ -269,7 +380,7 @@ fn records(segment: &[u8]) -> Vec<(usize, usize)> {
         all.push((start, end));
         start = end;
     }
-    assert!(all.len() >= 8 && all.last().unwrap().1 == segment.len(), "{all:?}");
+    assert!(all.len() >= 4 && all.last().unwrap().1 == segment.len(), "{all:?}");
     all
 }
 
@@ -281,6 +392,30 @@ fn seal(segment: &mut [u8], start: usize, end: usize) {
     let record = &segment[start..end];
     let sum = crc32fast::hash(&[&segment[36..44], &record[..4], &record[8..]].concat());
     segment[start + 4..start + 8].copy_from_slice(&sum.to_be_bytes());
+}
+
+/// Appends the record in `place` once more, with what `edit` makes of it, as number `sequence`.
+fn again(
+    path: &Path,
+    (start, end): (usize, usize),
+    sequence: usize,
+    edit: impl FnOnce(&mut Vec<u8>),
+) {
+    change(path, |bytes| {
+        let mut copy = bytes[start..end].to_vec();
+        edit(&mut copy);
+        let start = bytes.len();
+        bytes.extend_from_slice(&copy);
+        renumber(bytes, start, sequence);
+    });
+}
+
+/// The content octets of the serial number of the certificate in `entry`: they follow its version.
+fn serial_of(entry: &[u8]) -> Vec<u8> {
+    let version = [0xa0, 3, 2, 1, 2, 2];
+    let place = entry.windows(version.len()).position(|w| w == version).expect("a version");
+    let (length, rest) = entry[place + version.len()..].split_first().unwrap();
+    rest[..usize::from(*length)].to_vec()
 }
 
 /// Makes the record at `start`, the last, one of number `sequence` and of a commit of its own.

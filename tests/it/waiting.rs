@@ -200,3 +200,44 @@ fn row_090_requests_that_wait_survive_a_crash() {
     assert_eq!(certificate(&open, &poll(&server, &open)), retried);
     assert_eq!(certificate(&approved, &poll(&server, &approved)), first);
 }
+
+#[test]
+fn row_085_095_097_posts_at_once_wait_once_and_polls_at_once_get_one_certificate() {
+    let mut instance = unstarted();
+    instance.start().unwrap();
+    let server = held(&instance, "held");
+    let (_, challenge) = issue(&instance, "held", &[]);
+    let (device, draft) = with_csr(&server, "hasty", Csr::new("hasty").challenge(&challenge));
+    let id = device.transaction_id();
+    let at_once = |server: &Server, draft: &Draft| -> Vec<CertRep> {
+        std::thread::scope(|scope| {
+            let one = || server.send(&device, draft).unwrap();
+            let all: Vec<_> = (0..8).map(|_| scope.spawn(one)).collect();
+            all.into_iter().map(|thread| thread.join().unwrap()).collect()
+        })
+    };
+    let entries = |instance: &Instance, event: &str| {
+        let of_it = |e: &&crate::common::Entry| e.event == event && e.field("transaction") == id;
+        ledger(instance).iter().filter(of_it).count()
+    };
+    at_once(&server, &draft).iter().for_each(pending);
+    assert_eq!(entries(&instance, "pending"), 1, "one request waits");
+    instance.kill().unwrap();
+    instance.start().unwrap();
+    let server = held(&instance, "held");
+    at_once(&server, &draft).iter().for_each(pending);
+    assert_eq!(entries(&instance, "pending"), 1, "also after a crash");
+    instance.ask(&["request", "approve", &id]).unwrap();
+    let poll = poll_draft(&server, &device);
+    let polled: Vec<Parts> =
+        at_once(&server, &poll).iter().map(|reply| certificate(&device, reply)).collect();
+    assert!(polled.iter().all(|c| *c == polled[0]));
+    instance.kill().unwrap();
+    instance.start().unwrap();
+    let server = held(&instance, "held");
+    for reply in at_once(&server, &draft) {
+        assert_eq!(certificate(&device, &reply), polled[0]);
+    }
+    assert_eq!(entries(&instance, "reservation"), 1, "one serial");
+    crate::common::each_recorded_once(&instance, &polled[..1]);
+}

@@ -94,6 +94,15 @@ impl Csr {
         self.extensions(&[certificate::extension("2.5.29.17", false, &san)])
     }
 
+    /// Adds one of the name and value pairs that Windows sends for Intune.
+    pub fn microsoft_pair(self, name: &str, value: &str) -> Self {
+        let bmp = |text: &str| {
+            let utf16: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+            der::tlv(tag::BMP, &utf16)
+        };
+        self.attribute("1.3.6.1.4.1.311.13.2.1", &[der::seq(&[&bmp(name), &bmp(value)])])
+    }
+
     /// Adds what the Windows MDM client adds: OS version, client information, CSP.
     pub fn microsoft_attributes(self) -> Self {
         let bmp = |text: &str| {
@@ -103,12 +112,11 @@ impl Csr {
         let utf8 = |text: &str| der::tlv(tag::UTF8, text.as_bytes());
         let client = der::seq(&[&der::int(5), &utf8("PC-1"), &utf8("PC\\user"), &utf8("mdm.exe")]);
         let csp = der::seq(&[&der::int(1), &bmp("Microsoft Software KSP"), &der::bits(&[])]);
-        let pair = der::seq(&[&bmp("ValidityPeriod"), &bmp("Years")]);
         let version = der::tlv(tag::IA5, b"10.0.22631.2");
         self.attribute("1.3.6.1.4.1.311.13.2.3", &[version])
             .attribute("1.3.6.1.4.1.311.21.20", &[client])
             .attribute("1.3.6.1.4.1.311.13.2.2", &[csp])
-            .attribute("1.3.6.1.4.1.311.13.2.1", &[pair])
+            .microsoft_pair("ValidityPeriod", "Years")
     }
 
     /// The request over `key`, signed by it.

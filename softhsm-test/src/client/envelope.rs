@@ -9,6 +9,7 @@ use openssl::symm::{Crypter, Mode};
 use super::algorithms::{Cipher, Transport, transport_identifier};
 use super::certificate::Parts;
 use super::der::{self, tag};
+use super::password::Password;
 use crate::error::{Context, Result};
 
 /// The content type id-data.
@@ -52,6 +53,8 @@ pub struct Recipient {
 pub struct Envelope {
     /// The recipients, in their order.
     pub recipients: Vec<Recipient>,
+    /// The passwords that open it as well, or instead, in their order behind the recipients.
+    pub passwords: Vec<Password>,
     /// The content cipher.
     pub cipher: Cipher,
     /// The key transport.
@@ -78,6 +81,7 @@ impl Envelope {
         let identifier = Identifier::IssuerAndSerial;
         Self {
             recipients: vec![Recipient { certificate: certificate.clone(), identifier }],
+            passwords: Vec::new(),
             cipher: Cipher::Aes128,
             transport: Transport::Pkcs1,
             content_type: ID_DATA,
@@ -88,6 +92,11 @@ impl Envelope {
             ciphertext: None,
             padding: None,
         }
+    }
+
+    /// An envelope under a password alone: AES-128-CBC.
+    pub fn under(password: Password, certificate: &Parts) -> Self {
+        Self { recipients: Vec::new(), passwords: vec![password], ..Self::to(certificate) }
     }
 
     /// The ContentInfo with `content` sealed.
@@ -105,13 +114,17 @@ impl Envelope {
             None => self.encrypt(&key, &iv, content)?,
         };
         let recipients = self.recipients.iter().map(|r| self.recipient_info(r, &key));
-        let recipients = der::set_of(recipients.collect::<Result<_>>()?);
+        let passwords = self.passwords.iter().map(|p| p.recipient_info(&key));
+        let recipients = der::set_of(recipients.chain(passwords).collect::<Result<_>>()?);
         let algorithm = der::seq(&[&der::oid(self.cipher.oid()), &der::octets(&iv)]);
         let sealed =
             [der::oid(self.content_type), algorithm, der::string(0x80, &ciphertext, self.ber)]
                 .concat();
         let v2 = self.recipients.iter().any(|r| r.identifier == Identifier::KeyIdentifier);
-        let version = der::int(if v2 { 2 } else { 0 });
+        let version = match self.passwords.is_empty() {
+            true => der::int(if v2 { 2 } else { 0 }),
+            false => der::int(3),
+        };
         let content = der::constructed(tag::SEQUENCE, &sealed, self.ber);
         let body = [version, recipients, content].concat();
         let enveloped = der::constructed(tag::SEQUENCE, &body, self.ber);

@@ -185,16 +185,17 @@ impl Message {
             [] => Vec::new(),
             some => der::ctx(1, &some.concat()),
         };
-        let algorithm = match self.signature_with_digest {
-            true => self.digest.with_rsa(),
-            false => "1.2.840.113549.1.1.1",
+        let algorithm = match (key.rsa().is_ok(), self.signature_with_digest) {
+            (true, true) => identifier(self.digest.with_rsa(), self.bare_algorithms),
+            (true, false) => identifier("1.2.840.113549.1.1.1", self.bare_algorithms),
+            (false, _) => certificate::signature_identifier(key, self.digest),
         };
         Ok(der::seq(&[
             &der::int(if self.signer == Identifier::KeyIdentifier { 3 } else { 1 }),
             &self.signer.of(signer),
             &identifier(self.digest.oid(), self.bare_algorithms),
             &sent,
-            &identifier(algorithm, self.bare_algorithms),
+            &algorithm,
             &der::octets(&signature),
             &unsigned,
         ]))

@@ -17,6 +17,7 @@ pub mod http;
 pub mod keys;
 pub mod message;
 mod open;
+pub mod password;
 pub mod reply;
 mod server;
 
@@ -28,6 +29,7 @@ pub use get::Escaping;
 pub use keys::Key;
 pub use message::{Edit, Message, Text};
 pub use open::certs_only;
+pub use password::Password;
 pub use reply::{CertRep, Outcome};
 pub use server::{Delivery, Device, Draft, Sent, Server, legacy_ciphers};
 

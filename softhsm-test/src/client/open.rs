@@ -1,15 +1,18 @@
 //! The inside of a successful CertRep: the envelope opened with the requester's key, and the
 //! certs-only SignedData in it (RFC 8894 section 3.4).
 
+use openssl::cms::CmsContentInfo;
 use openssl::encrypt::Decrypter;
 use openssl::rsa::Padding;
 use openssl::symm;
+use openssl::x509::X509;
 
 use super::algorithms::{Cipher, Digest, Transport, transport_identifier};
 use super::certificate::Parts;
-use super::der::{self, Reader, tag};
+use super::der::{self, Reader, Value, tag};
 use super::envelope::{ID_DATA, ID_ENVELOPED_DATA, Identifier};
 use super::message::ID_SIGNED_DATA;
+use super::password;
 use super::reply::{Expected, Granted};
 use crate::error::{Error, Result, fail};
 
@@ -20,7 +23,10 @@ pub(super) fn granted(content: &[u8], expected: &Expected<'_>) -> Result<Granted
     Ok(Granted { certificates, crls, cipher, transport })
 }
 
-fn envelope(content: &[u8], expected: &Expected<'_>) -> Result<(Vec<u8>, Cipher, Transport)> {
+fn envelope(
+    content: &[u8],
+    expected: &Expected<'_>,
+) -> Result<(Vec<u8>, Cipher, Option<Transport>)> {
     let mut reader = Reader(content);
     let mut info = reader.expect(tag::SEQUENCE, "inner ContentInfo")?.inside();
     reader.end("inner ContentInfo")?;
@@ -29,24 +35,24 @@ fn envelope(content: &[u8], expected: &Expected<'_>) -> Result<(Vec<u8>, Cipher,
     }
     let mut data =
         info.expect(0xa0, "content")?.inside().expect(tag::SEQUENCE, "EnvelopedData")?.inside();
-    if data.any()?.raw != der::int(0) {
-        return fail("EnvelopedData is not version 0");
+    let agreed = expected.password.is_none() && expected.key.rsa().is_err();
+    let version = if agreed { 2 } else { u64::from(expected.password.is_some()) * 3 };
+    if data.any()?.raw != der::int(version) {
+        return fail("EnvelopedData has the wrong version");
     }
     let recipients = data.expect(tag::SET, "recipientInfos")?.inside().rest()?;
     let mut sealed = data.expect(tag::SEQUENCE, "encryptedContentInfo")?.inside();
     data.end("EnvelopedData")?;
     let [recipient] = recipients.as_slice() else { return fail("not exactly one recipient") };
 
-    let mut ktri = recipient.inside();
-    if ktri.any()?.raw != der::int(0) {
-        return fail("KeyTransRecipientInfo is not version 0");
+    if agreed && recipient.tag != 0xa1 {
+        return fail("the recipient of a reply to an EC key is not by key agreement");
     }
-    if ktri.any()?.raw != Identifier::IssuerAndSerial.of(expected.signer) {
-        return fail("the reply is not enveloped to the certificate that signed the request");
-    }
-    let transport = transport(ktri.any()?.raw)?;
-    let encrypted = ktri.expect(tag::OCTET_STRING, "encryptedKey")?.content;
-    ktri.end("KeyTransRecipientInfo")?;
+    let (key, transport) = match expected.password {
+        None if agreed => (Vec::new(), None),
+        Some(password) => (password::content_key(recipient.raw, password)?, None),
+        None => transported_key(recipient, expected)?,
+    };
 
     if sealed.any()?.raw != der::oid(ID_DATA) {
         return fail("the enveloped content is not id-data");
@@ -57,8 +63,29 @@ fn envelope(content: &[u8], expected: &Expected<'_>) -> Result<(Vec<u8>, Cipher,
     let iv = algorithm.expect(tag::OCTET_STRING, "iv")?.content;
     let ciphertext = sealed.expect(0x80, "encryptedContent")?.content;
     sealed.end("encryptedContentInfo")?;
-    let key = content_key(expected, transport, encrypted)?;
+    if agreed {
+        let certificate = X509::from_der(&expected.signer.der)?;
+        let plain = CmsContentInfo::from_der(content)?.decrypt(expected.key, &certificate)?;
+        return Ok((plain, cipher, None));
+    }
     Ok((symm::decrypt(cipher.openssl(), &key, Some(iv), ciphertext)?, cipher, transport))
+}
+
+fn transported_key(
+    recipient: &Value<'_>,
+    expected: &Expected<'_>,
+) -> Result<(Vec<u8>, Option<Transport>)> {
+    let mut ktri = recipient.inside();
+    if ktri.any()?.raw != der::int(0) {
+        return fail("KeyTransRecipientInfo is not version 0");
+    }
+    if ktri.any()?.raw != Identifier::IssuerAndSerial.of(expected.signer) {
+        return fail("the reply is not enveloped to the certificate that signed the request");
+    }
+    let transport = transport(ktri.any()?.raw)?;
+    let encrypted = ktri.expect(tag::OCTET_STRING, "encryptedKey")?.content;
+    ktri.end("KeyTransRecipientInfo")?;
+    Ok((content_key(expected, transport, encrypted)?, Some(transport)))
 }
 
 fn content_key(expected: &Expected<'_>, transport: Transport, encrypted: &[u8]) -> Result<Vec<u8>> {

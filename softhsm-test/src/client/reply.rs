@@ -27,6 +27,8 @@ pub struct Expected<'a> {
     pub key: &'a Key,
     /// See `key`.
     pub signer: &'a Parts,
+    /// The password under which the reply comes instead.
+    pub password: Option<&'a str>,
 }
 
 /// What the server decided.
@@ -54,8 +56,8 @@ pub struct Granted {
     pub crls: Vec<Vec<u8>>,
     /// The content cipher of the envelope.
     pub cipher: Cipher,
-    /// The key transport of the envelope.
-    pub transport: Transport,
+    /// The key transport of the envelope; none where it came under a password or by key agreement.
+    pub transport: Option<Transport>,
 }
 
 /// A CertRep that kept every rule.

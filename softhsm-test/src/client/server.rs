@@ -39,6 +39,8 @@ pub struct Device {
     pub key: Key,
     /// The certificate that signs: self-signed at first, the old one at a renewal.
     pub certificate: Parts,
+    /// The challenge under which replies come, where the key cannot decrypt.
+    pub password: Option<String>,
 }
 
 impl Device {
@@ -56,12 +58,12 @@ impl Device {
     /// A device whose self-signed certificate has a given shape.
     pub fn shaped(key: Key, shape: &SelfSigned) -> Result<Self> {
         let certificate = Parts::from_der(&shape.build(&key)?)?;
-        Ok(Self { key, certificate })
+        Ok(Self { key, certificate, password: None })
     }
 
     /// A device that signs with a certificate that it has been issued.
     pub fn issued(key: Key, certificate: Parts) -> Self {
-        Self { key, certificate }
+        Self { key, certificate, password: None }
     }
 
     /// The transaction ID that clients derive from the key: hexadecimal SHA-1 of the SPKI.
@@ -247,6 +249,7 @@ impl Server {
                 authorities: &self.authorities,
                 key: &device.key,
                 signer: &device.certificate,
+                password: device.password.as_deref(),
             },
         )
     }

@@ -170,6 +170,7 @@ fn parse(reply: &Message, client: &Device, authority: &Device) -> crate::Result<
             authorities: std::slice::from_ref(&authority.certificate),
             key: &client.key,
             signer: &client.certificate,
+            password: None,
         },
     )
 }

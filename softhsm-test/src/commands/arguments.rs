@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use softhsm_test::Result;
 
-use super::{ca, enrol, new, run};
+use super::{ca, ceremony, enrol, new, run};
 
 /// Disposable SoftHSM tokens, certificate authorities and SCEP servers for tests and CI.
 ///
@@ -21,6 +21,7 @@ pub struct Arguments {
 enum Command {
     New(new::New),
     Ca(ca::Ca),
+    Ceremony(ceremony::Ceremony),
     Enrol(enrol::Enrol),
     Run(run::Run),
 }
@@ -31,6 +32,7 @@ impl Arguments {
         match self.command {
             Command::New(command) => command.run(),
             Command::Ca(command) => command.run(),
+            Command::Ceremony(command) => command.run(),
             Command::Enrol(command) => command.run(),
             Command::Run(command) => command.run(),
         }

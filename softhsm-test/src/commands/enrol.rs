@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use openssl::x509::X509;
-use softhsm_test::client::{Csr, Device, Server, keys};
+use softhsm_test::client::{Csr, Device, Server, Text, keys};
 use softhsm_test::{Context as _, Result};
 
 /// Enrol a device over SCEP and leave its key and certificate in a folder.
@@ -30,6 +30,10 @@ pub struct Enrol {
     #[arg(long, value_name = "NAME")]
     dns: Vec<String>,
 
+    /// The transaction ID, whatever it is; that of RFC 8894 section 3.2.1.1 without it.
+    #[arg(long, value_name = "TEXT")]
+    transaction: Option<String>,
+
     /// The folder for device.key, device.pem and ca.pem.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -45,7 +49,10 @@ impl Enrol {
             let names: Vec<&str> = self.dns.iter().map(String::as_str).collect();
             csr = csr.dns_names(&names);
         }
-        let draft = server.draft(&device, "19", csr.build(&device.key)?)?;
+        let mut draft = server.draft(&device, "19", csr.build(&device.key)?)?;
+        if let Some(transaction) = &self.transaction {
+            draft.message.transaction_id = Text::printable(transaction);
+        }
         let reply = server.send(&device, &draft)?;
         let certificate = pem(&reply.certificate()?.der)?;
         fs::create_dir_all(&self.out).context(self.out.display())?;

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod ca;
+mod ceremony;
 mod enrol;
 mod new;
 mod run;

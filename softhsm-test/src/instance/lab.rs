@@ -1,12 +1,13 @@
 //! A laboratory instance in a folder of its own.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output};
 use std::time::{Duration, Instant};
 
 use super::binary::chancery;
+use super::objects;
+use super::port::Port;
 use super::process::Service;
 use crate::client::http::{self, Request, Url};
 use crate::client::{Parts, Server};
@@ -36,6 +37,7 @@ pub struct Instance {
     pub root: PathBuf,
     folder: PathBuf,
     services: Vec<(String, Service)>,
+    _port: Port,
     // Last, so that the processes are gone before their folder is.
     _scratch: Option<tempfile::TempDir>,
 }
@@ -60,7 +62,8 @@ impl Instance {
             (Some(folder), _) => folder.clone(),
             (None, base) => base.unwrap_or_default().join("lab"),
         };
-        let listen = format!("127.0.0.1:{}", free_port()?);
+        let port = Port::take()?;
+        let listen = format!("127.0.0.1:{}", port.number());
         let output = Command::new(chancery()?)
             .args(["init", "--json", "--listen", &listen, "--dir"])
             .arg(&folder)
@@ -84,6 +87,7 @@ impl Instance {
             root: field("root")?.into(),
             folder,
             services: Vec::new(),
+            _port: port,
             _scratch: scratch,
         })
     }
@@ -148,6 +152,11 @@ impl Instance {
         }
     }
 
+    /// Whether a role was started and has not been stopped.
+    pub fn has_started(&self, role: &str) -> bool {
+        self.services.iter().any(|(name, _)| name == role)
+    }
+
     /// The process of a role that was started.
     pub fn service(&mut self, role: &str) -> Result<&mut Service> {
         let found = self.services.iter_mut().find(|(name, _)| name == role);
@@ -167,12 +176,22 @@ impl Instance {
 
     /// Ends everything with SIGTERM, the last started first; the exit statuses in that order.
     pub fn stop(&mut self) -> Result<Vec<ExitStatus>> {
+        self.keep_objects();
         self.services.drain(..).rev().map(|(_, mut service)| service.stop()).collect()
     }
 
     /// Ends everything with SIGKILL.
     pub fn kill(&mut self) -> Result<()> {
         self.services.drain(..).try_for_each(|(_, mut service)| service.kill())
+    }
+
+    /// Where `CHANCERY_TEST_OBJECTS` names a folder, what the instance issued is left there for whoever
+    /// wants to look at all of it.
+    fn keep_objects(&self) {
+        let Some(folder) = std::env::var_os("CHANCERY_TEST_OBJECTS") else { return };
+        if let Err(e) = objects::keep(self, Path::new(&folder)) {
+            eprintln!("what {} issued is not kept: {e}", self.folder.display());
+        }
     }
 
     /// What all roles logged since the instance was made.
@@ -235,9 +254,10 @@ impl Instance {
     }
 }
 
-/// A TCP port of the loopback interface that nothing listens on now.
-pub fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+impl Drop for Instance {
+    fn drop(&mut self) {
+        self.keep_objects();
+    }
 }
 
 fn text(bytes: &[u8]) -> String {

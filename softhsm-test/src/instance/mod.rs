@@ -3,8 +3,11 @@
 
 mod binary;
 mod lab;
+mod objects;
+mod port;
 mod process;
 
 pub use binary::chancery;
-pub use lab::{Instance, Options, free_port};
+pub use lab::{Instance, Options};
+pub use port::Port;
 pub use process::Service;

@@ -11,7 +11,6 @@ use crate::pki::extension::{
     EXTENDED_KEY_USAGE, KEY_USAGE, KeyUsage, SUBJECT_ALT_NAME,
 };
 use crate::pki::{Certificate, KeyKind, SignatureAlgorithm};
-use crate::ra::KeyPolicy;
 
 /// What a lint found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,9 +139,7 @@ impl Lints<'_> {
 
     fn key(&mut self) {
         let key = self.certificate.public_key();
-        let mut policy = KeyPolicy::default();
-        policy.curves.push(KeyKind::Ed25519);
-        let quality = policy.check(key);
+        let quality = super::key_policy().check(key);
         let problem = quality.as_ref().err().map(ToString::to_string).unwrap_or_default();
         self.rule("key-quality", quality.is_ok(), problem);
         let strong = match key.kind() {

@@ -3,6 +3,7 @@
 //! plan's own profiles, because rcgen loses repeated parts of names and knows no P-521, and a cross
 //! certificate must repeat the name of the other CA as it stands.
 
+mod attestation;
 mod certificate;
 mod crl;
 mod lint;
@@ -13,12 +14,24 @@ mod subject;
 #[cfg(test)]
 mod tests;
 
+pub use attestation::attestation;
 pub use certificate::{CertificateTerms, tbs_certificate};
 pub use crl::{CrlEntry, CrlTerms, PreviousCrl, lint_crl, tbs_crl};
 pub use lint::{Finding, LintContext, Linted, lint_certificate};
 pub use path::check_path;
 pub use request::request_info;
 pub use subject::{marked, name};
+
+use crate::pki::{KeyKind, MlDsa};
+use crate::ra::KeyPolicy;
+
+/// What a ceremony asks of a key: more kinds are welcome than devices may bring.
+pub fn key_policy() -> KeyPolicy {
+    let mut policy = KeyPolicy::default();
+    policy.curves.push(KeyKind::Ed25519);
+    policy.curves.extend(MlDsa::ALL.map(KeyKind::MlDsa));
+    policy
+}
 
 /// Why something could not be built.
 #[derive(Debug, thiserror::Error)]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::pki::KeyKind;
+use crate::pki::{KeyKind, MlDsa};
 
 /// An algorithm that a plan can ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,21 +29,21 @@ pub enum KeyAlgorithm {
     /// Ed25519.
     #[serde(rename = "ed25519")]
     Ed25519,
-    /// ML-DSA-44; read so that its refusal can say why.
+    /// ML-DSA-44.
     #[serde(rename = "ml-dsa-44")]
     MlDsa44,
-    /// ML-DSA-65, likewise.
+    /// ML-DSA-65.
     #[serde(rename = "ml-dsa-65")]
     MlDsa65,
-    /// ML-DSA-87, likewise.
+    /// ML-DSA-87.
     #[serde(rename = "ml-dsa-87")]
     MlDsa87,
 }
 
 impl KeyAlgorithm {
-    /// The kind of key; none for those that this version cannot sign with.
-    pub const fn kind(self) -> Option<KeyKind> {
-        Some(match self {
+    /// The kind of key.
+    pub const fn kind(self) -> KeyKind {
+        match self {
             Self::Rsa2048 => KeyKind::Rsa(2048),
             Self::Rsa3072 => KeyKind::Rsa(3072),
             Self::Rsa4096 => KeyKind::Rsa(4096),
@@ -51,8 +51,10 @@ impl KeyAlgorithm {
             Self::P384 => KeyKind::P384,
             Self::P521 => KeyKind::P521,
             Self::Ed25519 => KeyKind::Ed25519,
-            Self::MlDsa44 | Self::MlDsa65 | Self::MlDsa87 => return None,
-        })
+            Self::MlDsa44 => KeyKind::MlDsa(MlDsa::MlDsa44),
+            Self::MlDsa65 => KeyKind::MlDsa(MlDsa::MlDsa65),
+            Self::MlDsa87 => KeyKind::MlDsa(MlDsa::MlDsa87),
+        }
     }
 
     /// The name as in plans.

@@ -309,20 +309,12 @@ impl Checks<'_> {
                         "a rehearsal puts its mark before it",
                     );
                 }
-                match s.algorithm.kind() {
-                    None => self.add(
+                if !s.purpose.signs() && !s.algorithm.kind().is_rsa() {
+                    self.add(
                         place,
-                        format!("{} cannot be used by this version", s.algorithm.name()),
-                        "choose RSA, ECDSA or Ed25519",
-                    ),
-                    Some(kind) if !s.purpose.signs() && !kind.is_rsa() => {
-                        self.add(
-                            place,
-                            "a decryption key for SCEP is RSA",
-                            "choose rsa-3072 or rsa-4096",
-                        );
-                    }
-                    Some(_) => {}
+                        "a decryption key for SCEP is RSA",
+                        "choose rsa-3072 or rsa-4096",
+                    );
                 }
             }
             Action::CertIssue(s) => self.step_policy(place, s.policy.as_deref()),

@@ -1,5 +1,7 @@
 //! The steps of a plan. Each struct's fields are the keys of a `[[step]]` with its `do`.
 
+use std::path::PathBuf;
+
 use serde::Deserialize;
 
 use super::{KeyAlgorithm, Purpose, Span};
@@ -99,6 +101,9 @@ pub struct Generate {
     /// Attributes whose difference from the template is expected, by name.
     #[serde(default)]
     pub accept_differences: Vec<String>,
+    /// The file in which the module's attestation of the key will be: the vendor's tool writes it
+    /// during the step.
+    pub attestation: Option<PathBuf>,
 }
 
 /// `cert.self-signed`.

@@ -105,7 +105,6 @@ fn wrong_values_are_told() {
     refuses("confirm = 2", "confirm = 9", &["confirm = 9"]);
     refuses("threshold = 2", "threshold = 4", &["make no sense"]);
     refuses("min = 3", "min = 2", &["fewer holders"]);
-    refuses("ec-p384", "ml-dsa-65", &["ml-dsa-65"]);
 }
 
 #[test]
@@ -144,6 +143,13 @@ fn the_order_of_the_world_is_checked() {
         1,
     );
     assert!(problems(&destroyed).concat().contains("destroyed before"));
+    let backup = "[[step]]\nid = \"b\"\ndo = \"key.backup\"\ntoken = \"root\"\nmethod = \"token-directory\"\nout = \"t.backup\"\n[[step]]\nid = \"d\"";
+    let kept = destroyed.replacen("[[step]]\nid = \"d\"", backup, 1);
+    let forgotten = "the backup t.backup still holds the key k1";
+    assert!(problems(&kept).concat().contains(forgotten), "{:?}", problems(&kept));
+    let told =
+        kept.replacen("reason = \"x\"", "reason = \"x\"\ncopies = [\"t.backup, safe A\"]", 1);
+    assert!(!problems(&told).concat().contains(forgotten));
 }
 
 #[test]

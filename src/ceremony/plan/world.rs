@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Action, CertificateKind, KeyAlgorithm, Plan, PlanProblem, Purpose, Step};
+use super::{Action, CertificateKind, Destroy, KeyAlgorithm, Plan, PlanProblem, Purpose, Step};
 
 /// What a name stands for.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,7 +12,7 @@ enum Thing {
     Certificate { key: Option<String>, kind: CertificateKind },
     Csr { key: Option<String>, imported: bool },
     Crl { issuer: String },
-    Backup { token: String },
+    Backup { token: String, name: String },
     File,
 }
 
@@ -225,11 +225,12 @@ impl World<'_> {
             }
             Action::KeyBackup(s) => {
                 self.token(&at, &s.token);
-                self.insert(&at, &step.id, Thing::Backup { token: s.token.clone() });
+                let name = s.out.clone().unwrap_or_else(|| step.id.clone());
+                self.insert(&at, &step.id, Thing::Backup { token: s.token.clone(), name });
             }
             Action::KeyRestore(s) => {
                 let token = match self.things.get(&s.backup) {
-                    Some(Thing::Backup { token }) => Some(token.clone()),
+                    Some(Thing::Backup { token, .. }) => Some(token.clone()),
                     _ => {
                         self.missing(&at, &s.backup, "a backup");
                         None
@@ -254,6 +255,7 @@ impl World<'_> {
             }
             Action::KeyDestroy(s) => {
                 self.key(&at, &s.key, None);
+                self.copies_are_named(&at, s);
                 if let Some(Thing::Key { alive, .. }) = self.things.get_mut(&s.key) {
                     *alive = false;
                 }
@@ -390,6 +392,26 @@ impl World<'_> {
             );
         }
         profile.kind
+    }
+
+    /// A key whose backup the plan makes is only destroyed when somebody says what became of that copy.
+    fn copies_are_named(&mut self, at: &str, s: &Destroy) {
+        let Some(Thing::Key { token, .. }) = self.things.get(&s.key) else { return };
+        let of_it = self.things.values().filter_map(|thing| match thing {
+            Thing::Backup { token: of, name } if of == token => Some(name.clone()),
+            _ => None,
+        });
+        let unnamed =
+            of_it.filter(|name| !s.copies.iter().any(|copy| copy.contains(name.as_str())));
+        for name in unnamed.collect::<Vec<_>>() {
+            self.add(
+                at,
+                format!("the backup {name} still holds the key {}", s.key),
+                format!(
+                    "add copies = [\"{name}\"]: somebody then says how that copy was destroyed"
+                ),
+            );
+        }
     }
 
     fn missing(&mut self, at: &str, name: &str, what: &str) {

@@ -60,6 +60,8 @@ pub trait Bench {
     fn inventory(&mut self, token: &str) -> Result<Vec<Object>, RunError>;
     /// The length of a CKA_ID.
     fn id_length(&self, token: &str) -> usize;
+    /// How the module's vendor attests a key, where the profile knows a way.
+    fn attestation(&self, token: &str) -> Option<String>;
     /// Random bytes of the token; none where it gives none.
     fn random(&mut self, token: &str, len: usize) -> Option<Vec<u8>>;
     /// Makes a key pair.

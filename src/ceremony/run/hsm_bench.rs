@@ -188,6 +188,11 @@ impl Bench for HsmBench {
         Ok(all)
     }
 
+    fn attestation(&self, token: &str) -> Option<String> {
+        let open = self.tokens.get(token).and_then(|t| t.open.as_ref());
+        open.and_then(CeremonyToken::attestation).map(str::to_owned)
+    }
+
     fn id_length(&self, token: &str) -> usize {
         let open = self.tokens.get(token).and_then(|t| t.open.as_ref());
         open.map_or(16, CeremonyToken::id_length)

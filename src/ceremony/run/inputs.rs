@@ -5,8 +5,9 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
+use super::RunError;
 use super::room::Room;
-use super::{RunError, soft_bench};
+use super::throw_away::ThrowAway;
 use crate::ceremony::artefact::{
     CertificateTerms, CrlTerms, PreviousCrl, name, tbs_certificate, tbs_crl,
 };
@@ -41,10 +42,10 @@ impl Room<'_> {
             let Some(issuer) = issuer else {
                 return Err(RunError::Refused(format!("crl.{name} names no certificate")));
             };
-            let bytes = if self.is_rehearsed() {
-                self.stand_in_crl(&crl.issuer, &issuer)?
-            } else {
-                self.input(&crl.file, crl.sha256.as_deref(), "crl")?
+            let bytes = match self.earlier_input(&crl.file) {
+                Some(bytes) => bytes,
+                None if self.is_rehearsed() => self.stand_in_crl(&crl.issuer, &issuer)?,
+                None => self.input(&crl.file, crl.sha256.as_deref(), "crl")?,
             };
             PreviousCrl::read(&bytes, &issuer)?;
             self.record_input("opening", &crl.file, "crl", &bytes)?;
@@ -58,13 +59,7 @@ impl Room<'_> {
         name: &str,
         plan: &ExistingCertificate,
     ) -> Result<(), RunError> {
-        // A stand-in of before an interruption is used again.
-        let file = plan.file.display().to_string();
-        let before = self.past.iter().find_map(|f| match f {
-            Fact::Input { file: f, content, .. } if *f == file => BASE64.decode(content).ok(),
-            _ => None,
-        });
-        let bytes = match before {
+        let bytes = match self.earlier_input(&plan.file) {
             Some(bytes) => bytes,
             None if self.is_rehearsed() => self.stand_in(plan)?,
             None => self.input(&plan.file, plan.sha256.as_deref(), "certificate")?,
@@ -83,6 +78,15 @@ impl Room<'_> {
         self.record_input("opening", &plan.file, "certificate", &bytes)?;
         self.certificates.insert(name.to_owned(), certificate);
         Ok(())
+    }
+
+    /// What was read, or made as a stand-in, before an interruption: it is used again.
+    fn earlier_input(&self, file: &Path) -> Option<Vec<u8>> {
+        let file = file.display().to_string();
+        self.past.iter().find_map(|f| match f {
+            Fact::Input { file: f, content, .. } if *f == file => BASE64.decode(content).ok(),
+            _ => None,
+        })
     }
 
     /// Reads a file that the plan names.
@@ -137,10 +141,10 @@ impl Room<'_> {
         let subject = name(&self.subject(&plan.subject))?;
         let issuer = plan.issuer.as_ref().and_then(|i| self.certificates.get(i)).cloned();
         let own = plan.key.as_ref().and_then(|k| self.keys.get(k)).cloned();
-        let throw_away = soft_bench::throw_away(crate::pki::KeyKind::P384)?;
+        let throw_away = ThrowAway::new(crate::pki::KeyKind::P384)?;
         let public = match &own {
             Some(key) => key.public.clone(),
-            None => soft_bench::public_half(&throw_away)?,
+            None => throw_away.public()?,
         };
         let signer_key = match &issuer {
             Some(issuer) => self.key_of(issuer),
@@ -167,7 +171,7 @@ impl Room<'_> {
         })?;
         let signature = match &signer_key {
             Some(key) => self.bench.sign(&key.token, &key.id, &key.public, algorithm, &tbs)?,
-            None => soft_bench::sign_with(&throw_away, algorithm, &tbs)?,
+            None => throw_away.sign(algorithm, &tbs)?,
         };
         self.calls()?;
         let der = signed(&tbs, algorithm, &signature)?;

@@ -25,6 +25,7 @@ mod steps_keys;
 mod steps_people;
 #[cfg(test)]
 mod tests;
+pub(crate) mod throw_away;
 mod tokens;
 
 pub use bench::Bench;

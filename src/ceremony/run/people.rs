@@ -79,8 +79,8 @@ impl Room<'_> {
             self.desk.show(&format!("    {}", line.join(" ")));
         }
         self.desk.show(
-            "Compare it with the approved plan on paper. Two people then type the first and the last \
-             four words from the paper.",
+            "Compare it with the approved plan on paper. Two people then type its first word and its last \
+             four from the paper.",
         );
         let digest = self.digest.0;
         for person in self.people.clone().into_iter().take(2) {

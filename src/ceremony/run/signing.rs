@@ -4,8 +4,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
+use super::RunError;
 use super::room::{Key, Room};
-use super::{RunError, soft_bench};
+use super::throw_away::ThrowAway;
 use crate::ceremony::artefact::{Finding, Linted};
 use crate::ceremony::transcript::{Artefact, Fact};
 use crate::pki::{SerialNumber, SignatureAlgorithm, signed};
@@ -108,8 +109,8 @@ impl Room<'_> {
             crate::pki::KeyKind::Rsa(_) => crate::pki::KeyKind::Rsa(2048),
             other => other,
         };
-        let key = soft_bench::throw_away(kind)?;
-        let signature = soft_bench::sign_with(&key, what.algorithm, tbs)?;
+        let key = ThrowAway::new(kind)?;
+        let signature = key.sign(what.algorithm, tbs)?;
         Ok(signed(tbs, what.algorithm, &signature)?)
     }
 

@@ -1,65 +1,23 @@
-//! Throw-away keys in memory: for dry runs, checks of plans and the copies that lints look at. What
-//! would be called on a token is noted as a call that was not made.
+//! Tokens that are none, with throw-away keys: for dry runs and checks of plans. What would be called on a
+//! token is noted as a call that was not made.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use openssl::ec::{EcGroup, EcKey};
-use openssl::nid::Nid;
-use openssl::pkey::{PKey, Private};
-use openssl::rsa::{Padding, Rsa};
-use openssl::sign::{RsaPssSaltlen, Signer};
-
 use super::RunError;
 use super::bench::{Bench, Drill, ModuleFacts, ReadBackFacts};
+use super::throw_away::ThrowAway;
 use crate::ceremony::plan::Purpose;
 use crate::ceremony::transcript::{Object, TokenRecord};
 use crate::hsm::CallRecord;
 use crate::pki::{KeyKind, PublicKey, SignatureAlgorithm};
 use crate::secret::Secret;
 
-/// Makes a throw-away key.
-pub fn throw_away(kind: KeyKind) -> Result<PKey<Private>, RunError> {
-    let curve = |nid| -> Result<PKey<Private>, openssl::error::ErrorStack> {
-        PKey::from_ec_key(EcKey::generate(EcGroup::from_curve_name(nid)?.as_ref())?)
-    };
-    Ok(match kind {
-        KeyKind::Rsa(bits) => PKey::from_rsa(Rsa::generate(bits)?)?,
-        KeyKind::P256 => curve(Nid::X9_62_PRIME256V1)?,
-        KeyKind::P384 => curve(Nid::SECP384R1)?,
-        KeyKind::P521 => curve(Nid::SECP521R1)?,
-        KeyKind::Ed25519 => PKey::generate_ed25519()?,
-    })
-}
-
-/// Signs in software.
-pub fn sign_with(
-    key: &PKey<Private>,
-    algorithm: SignatureAlgorithm,
-    message: &[u8],
-) -> Result<Vec<u8>, RunError> {
-    let mut signer = match algorithm.digest() {
-        Some(digest) => Signer::new(digest.openssl(), key)?,
-        None => Signer::new_without_digest(key)?,
-    };
-    if let SignatureAlgorithm::RsaPss(digest) = algorithm {
-        signer.set_rsa_padding(Padding::PKCS1_PSS)?;
-        signer.set_rsa_mgf1_md(digest.openssl())?;
-        signer.set_rsa_pss_saltlen(RsaPssSaltlen::DIGEST_LENGTH)?;
-    }
-    Ok(signer.sign_oneshot_to_vec(message)?)
-}
-
-/// The public half.
-pub fn public_half(key: &PKey<Private>) -> Result<PublicKey, RunError> {
-    PublicKey::from_spki(&key.public_key_to_der()?).map_err(|e| RunError::Refused(e.to_string()))
-}
-
 struct SoftKey {
     token: String,
     label: String,
     id: Vec<u8>,
-    key: PKey<Private>,
+    key: ThrowAway,
     public: PublicKey,
 }
 
@@ -147,6 +105,10 @@ impl Bench for SoftBench {
             .collect())
     }
 
+    fn attestation(&self, _: &str) -> Option<String> {
+        None
+    }
+
     fn id_length(&self, _: &str) -> usize {
         16
     }
@@ -171,8 +133,8 @@ impl Bench for SoftBench {
             hex::encode(id)
         );
         self.note("C_GenerateKeyPair", detail);
-        let key = throw_away(kind)?;
-        let public = public_half(&key)?;
+        let key = ThrowAway::new(kind)?;
+        let public = key.public()?;
         let (token, label, id) = (token.into(), label.into(), id.to_vec());
         self.keys.push(SoftKey { token, label, id, key, public: public.clone() });
         Ok(public)
@@ -199,7 +161,7 @@ impl Bench for SoftBench {
         message: &[u8],
     ) -> Result<Vec<u8>, RunError> {
         self.note("C_Sign", format!("{algorithm}, key {}", hex::encode(id)));
-        sign_with(&self.key(token, id)?.key, algorithm, message)
+        self.key(token, id)?.key.sign(algorithm, message)
     }
 
     fn decrypts(&mut self, _: &str, id: &[u8], _: &PublicKey, _: &[u8]) -> Result<bool, RunError> {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::RunError;
 use super::bench::Drill;
-use super::soft_bench;
+use super::throw_away::ThrowAway;
 use crate::ceremony::plan::Purpose;
 
 const FORMAT: &str = "chancery-softhsm-token-1";
@@ -106,8 +106,9 @@ pub(super) fn drill(tool: &Path, copy: &Path, drill: &Drill<'_>) -> Result<Strin
     let challenge = if drill.purpose.signs() {
         drill.nonce.to_vec()
     } else {
-        let mut out = vec![0; drill.key.openssl().size()];
-        let rsa = drill.key.openssl().rsa()?;
+        let rsa = drill.key.rsa();
+        let rsa = rsa.ok_or_else(|| RunError::Refused("a decryption key is RSA".into()))?;
+        let mut out = vec![0; rsa.size() as usize];
         let len = rsa.public_encrypt(drill.nonce, &mut out, openssl::rsa::Padding::PKCS1)?;
         out.truncate(len);
         out
@@ -176,10 +177,10 @@ pub(super) fn stand_in_request(
     kind: crate::pki::KeyKind,
     subject: &[u8],
 ) -> Result<Vec<u8>, RunError> {
-    let key = soft_bench::throw_away(kind)?;
-    let public = soft_bench::public_half(&key)?;
+    let key = ThrowAway::new(kind)?;
+    let public = key.public()?;
     let info = crate::ceremony::artefact::request_info(subject, &public)?;
     let algorithm = kind.default_signature();
-    let signature = soft_bench::sign_with(&key, algorithm, &info)?;
+    let signature = key.sign(algorithm, &info)?;
     Ok(crate::pki::signed(&info, algorithm, &signature)?)
 }

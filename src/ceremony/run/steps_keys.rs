@@ -3,10 +3,10 @@
 use super::RunError;
 use super::bench::Drill;
 use super::room::Room;
+use crate::ceremony::artefact::{attestation, key_policy};
 use crate::ceremony::plan::{Action, BackupMethod, Destroy, Generate, KeyBackup, KeyRestore, Step};
 use crate::ceremony::transcript::Fact;
 use crate::pki::{KeyKind, PublicKey};
-use crate::ra::KeyPolicy;
 
 impl Room<'_> {
     /// Does one step.
@@ -60,6 +60,8 @@ impl Room<'_> {
         self.log_in(token)?;
         let found = self.bench.describe(token)?;
         self.calls()?;
+        // Before any key is made in it; what was initialised was blank.
+        self.is_planned(token, &plan, &found)?;
         self.desk.show(&format!(
             "Token {token}: label «{}», serial number {}",
             found.label, found.serial
@@ -73,7 +75,6 @@ impl Room<'_> {
 
     fn generate_key(&mut self, step: &str, s: &Generate) -> Result<(), RunError> {
         let kind = s.algorithm.kind();
-        let kind = kind.ok_or_else(|| Self::stop(step, "this algorithm cannot be used"))?;
         self.log_in(&s.token)?;
         let label = self.label(&s.label);
         let (id, public) = self.made_key(step, s, kind, &label)?;
@@ -107,7 +108,7 @@ impl Room<'_> {
         })?;
         self.keep_key(step, &id, &public, s.purpose, record);
         self.self_test(step)?;
-        let state = "unavailable: the module's profile names no way to attest keys".to_owned();
+        let state = self.attested(step, s, &label, &public)?;
         self.record(Fact::Attestation { step: step.to_owned(), key: step.to_owned(), state })?;
         self.desk.show(&format!(
             "Key {step} ({}): {}",
@@ -115,6 +116,58 @@ impl Room<'_> {
             crate::ceremony::words::words(&public.fingerprint()[..4])
         ));
         Ok(())
+    }
+
+    /// Takes in the module's attestation of the key, where the plan has a file for it; otherwise the
+    /// reason why there is none.
+    fn attested(
+        &mut self,
+        step: &str,
+        s: &Generate,
+        label: &str,
+        public: &PublicKey,
+    ) -> Result<String, RunError> {
+        let way = self.bench.attestation(&s.token);
+        let Some(file) = &s.attestation else {
+            return Ok(match way {
+                Some(_) => {
+                    "unavailable: the plan names no file for it, though the module has a way"
+                }
+                None => "unavailable: the module's profile names no way to attest keys",
+            }
+            .to_owned());
+        };
+        if self.is_rehearsed() {
+            return Ok("unavailable: the token of a rehearsal attests nothing".to_owned());
+        }
+        let path = self.options.base.join(file);
+        self.desk.show(&format!(
+            "The module attests the key «{label}»: {}. Write it to {}.",
+            way.as_deref().unwrap_or("use the vendor's tool"),
+            path.display()
+        ));
+        loop {
+            self.ask(step, "Press Enter when the attestation's file is there:", "")?;
+            let seen = self.input(file, None, "attestation").and_then(|bytes| {
+                let state = attestation(&bytes, public).map_err(|e| Self::stop(step, e))?;
+                Ok((bytes, state))
+            });
+            match seen {
+                Ok((bytes, state)) => {
+                    self.record_input(step, file, "attestation", &bytes)?;
+                    self.desk.show(&state);
+                    return Ok(state);
+                }
+                Err(e) => {
+                    let text =
+                        format!("{e}. Type «again», or give the reason to go on without it:");
+                    let answer = self.ask(step, &text, "again")?;
+                    if !answer.trim().is_empty() && answer.trim() != "again" {
+                        return Ok(format!("unavailable: {e}; the people went on: {answer}"));
+                    }
+                }
+            }
+        }
     }
 
     /// Makes the key, or finds the one that was made just before an interruption.
@@ -165,9 +218,7 @@ impl Room<'_> {
 
     /// Weak keys, and keys that were seen before.
     fn assess(&mut self, step: &str, public: &PublicKey) -> Result<(), RunError> {
-        let mut policy = KeyPolicy::default();
-        policy.curves.push(KeyKind::Ed25519);
-        policy.check(public).map_err(|e| Self::stop(step, e.to_string()))?;
+        key_policy().check(public).map_err(|e| Self::stop(step, e.to_string()))?;
         let twin = self.keys.iter().find(|(name, k)| *name != step && k.public == *public);
         let used = self.certificates.iter().find(|(_, c)| c.public_key() == public);
         match twin.map(|(n, _)| n).or(used.map(|(n, _)| n)) {
@@ -281,6 +332,10 @@ impl Room<'_> {
     }
 
     fn destroy(&mut self, step: &str, s: &Destroy) -> Result<(), RunError> {
+        let done = |f: &Fact| matches!(f, Fact::KeyDestroyed { step: of, .. } if of == step);
+        if self.past.iter().any(done) {
+            return Ok(()); // all but the step's end was recorded before an interruption
+        }
         let Some(key) = self.keys.get(&s.key).cloned() else {
             return Err(Self::stop(step, format!("there is no key {}", s.key)));
         };
@@ -297,10 +352,13 @@ impl Room<'_> {
         let algorithm = key.public.kind().default_signature();
         let signed = self.bench.sign(&key.token, &key.id, &key.public, algorithm, b"destroyed?");
         self.calls()?;
-        if left > 0 || signed.is_ok() {
-            return Err(Self::stop(step, "the key is still there; the module did not destroy it"));
+        match signed {
+            Err(e) if left == 0 => evidence.push(format!("an attempt to sign fails: {e}")),
+            _ => {
+                let text = "the key is still there; the module did not destroy it";
+                return Err(Self::stop(step, text));
+            }
         }
-        evidence.push("an attempt to sign fails: there is no such key".into());
         let mut copies = Vec::new();
         for copy in &s.copies {
             let text = format!("Copy «{copy}»: how was it destroyed?");

@@ -2,8 +2,8 @@
 
 use super::room::{Key, Room};
 use super::{RunError, firmware};
-use crate::ceremony::plan::{Action, ExistingKey, KeyAlgorithm, Purpose};
-use crate::ceremony::transcript::{Fact, KeyRecord, Object};
+use crate::ceremony::plan::{Action, ExistingKey, KeyAlgorithm, Purpose, TokenPlan};
+use crate::ceremony::transcript::{Fact, KeyRecord, Object, TokenRecord};
 use crate::pki::PublicKey;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -49,9 +49,7 @@ impl Room<'_> {
             for (_, key) in self.plan.keys.clone().into_iter().filter(|(_, k)| k.token == name) {
                 let label = self.label(&key.label);
                 let id = crate::random::bytes::<16>(self.options.random.as_ref())?;
-                if let Some(kind) = key.algorithm.kind() {
-                    self.bench.generate(&name, kind, &label, &id, key.purpose)?;
-                }
+                self.bench.generate(&name, key.algorithm.kind(), &label, &id, key.purpose)?;
             }
             self.bench.close(&name);
             self.calls()?;
@@ -74,6 +72,26 @@ impl Room<'_> {
         }
         let found = self.bench.describe(token)?;
         self.calls()?;
+        self.is_planned(token, &plan, &found)?;
+        for flag in ["CKF_USER_PIN_COUNT_LOW", "CKF_USER_PIN_FINAL_TRY", "CKF_SO_PIN_COUNT_LOW"] {
+            if found.flags.iter().any(|f| f == flag) {
+                self.waive(&format!("token {token}"), flag)?;
+            }
+        }
+        self.record(Fact::Token { token: token.to_owned(), found })
+    }
+
+    /// Whether the token that was found is the plan's, by all that the plan says of it. A rehearsal's is a
+    /// stand-in with a serial number and a model of its own.
+    pub(super) fn is_planned(
+        &self,
+        token: &str,
+        plan: &TokenPlan,
+        found: &TokenRecord,
+    ) -> Result<(), RunError> {
+        if self.is_rehearsed() {
+            return Ok(());
+        }
         let mut wrong = Vec::new();
         let mut same = |what: &str, wanted: Option<&String>, found: &str| {
             if let Some(wanted) = wanted
@@ -90,16 +108,11 @@ impl Room<'_> {
         {
             wrong.push(format!("its firmware {} is not the plan's", found.firmware));
         }
-        if !wrong.is_empty() {
-            let all = wrong.join("; ");
-            return Err(RunError::Refused(format!("token {token}: {all}; use the right token")));
+        if wrong.is_empty() {
+            return Ok(());
         }
-        for flag in ["CKF_USER_PIN_COUNT_LOW", "CKF_USER_PIN_FINAL_TRY", "CKF_SO_PIN_COUNT_LOW"] {
-            if found.flags.iter().any(|f| f == flag) {
-                self.waive(&format!("token {token}"), flag)?;
-            }
-        }
-        self.record(Fact::Token { token: token.to_owned(), found })
+        let all = wrong.join("; ");
+        Err(RunError::Refused(format!("token {token}: {all}; use the right token")))
     }
 
     /// Logs in, unless that is done.
@@ -126,13 +139,19 @@ impl Room<'_> {
             .filter(unknown)
             .map(|o| format!("{} «{}» (ID {}) is not expected", o.class, o.label, o.id))
             .collect();
+        // Keys that are there before: one of each. A rehearsal has stand-ins of the plan's own keys alone.
+        let first = moment == "before" && self.past.is_empty() && !self.is_rehearsed();
+        let listed = self.plan.tokens.get(token).into_iter().flat_map(|t| &t.expect_objects);
+        let missing = listed.filter(|l| first && !objects.iter().any(|o| o.label == **l));
+        unexpected.extend(missing.map(|l| format!("«{l}» is missing")));
         let twice = objects.windows(2).filter(|w| {
             (&w[0].class, &w[0].label) == (&w[1].class, &w[1].label)
-                && !self
-                    .plan
-                    .tokens
-                    .get(token)
-                    .is_some_and(|t| t.expect_objects.contains(&w[0].label))
+                && (w[0].class == "CKO_PRIVATE_KEY"
+                    || !self
+                        .plan
+                        .tokens
+                        .get(token)
+                        .is_some_and(|t| t.expect_objects.contains(&w[0].label)))
         });
         unexpected.extend(twice.map(|w| format!("{} «{}» is there twice", w[0].class, w[0].label)));
         let private =

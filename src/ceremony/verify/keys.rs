@@ -6,10 +6,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::{Checks, Folder};
+use crate::ceremony::artefact::{attestation, key_policy};
 use crate::ceremony::run::seal_message;
 use crate::ceremony::transcript::{Fact, KeyRecord};
-use crate::pki::{KeyKind, PublicKey};
-use crate::ra::KeyPolicy;
+use crate::pki::PublicKey;
 
 /// Every key of the transcript by its name in the plan.
 pub(super) fn records(folder: &Folder) -> BTreeMap<&str, &KeyRecord> {
@@ -30,12 +30,12 @@ pub(super) fn public(record: &KeyRecord) -> Option<PublicKey> {
 
 pub(super) fn check(folder: &Folder, checks: &mut Checks) {
     attributes(folder, checks);
+    attestations(folder, checks);
     seal(folder, checks);
 }
 
 fn attributes(folder: &Folder, checks: &mut Checks) {
-    let mut policy = KeyPolicy::default();
-    policy.curves.push(KeyKind::Ed25519);
+    let policy = key_policy();
     let (mut bad, mut count) = (Vec::new(), 0);
     for fact in folder.facts() {
         let Fact::Key { step, key, attributes, differences } = fact else { continue };
@@ -79,6 +79,40 @@ fn attributes(folder: &Folder, checks: &mut Checks) {
         &format!("{count} keys made in their tokens, with one purpose each"),
         bad,
     );
+}
+
+/// Each attestation that was taken in is about the key that the transcript says.
+fn attestations(folder: &Folder, checks: &mut Checks) {
+    let records = records(folder);
+    let (mut bad, mut count) = (Vec::new(), 0);
+    for fact in folder.facts() {
+        let Fact::Attestation { step, key, state } = fact else { continue };
+        if state.starts_with("unavailable") {
+            continue;
+        }
+        count += 1;
+        let file = folder.facts().find_map(|f| match f {
+            Fact::Input { step: at, form, content, .. } if at == step && form == "attestation" => {
+                BASE64.decode(content).ok()
+            }
+            _ => None,
+        });
+        match (file, records.get(key.as_str()).and_then(|record| public(record))) {
+            (Some(file), Some(public)) => match attestation(&file, &public) {
+                Ok(found) if found == *state => {}
+                Ok(found) => {
+                    bad.push(format!("{step}: the transcript says «{state}», and {found}"));
+                }
+                Err(e) => bad.push(format!("{step}: {e}")),
+            },
+            (None, _) => bad.push(format!("{step}: the attestation is not in the transcript")),
+            (_, None) => bad.push(format!("{step}: its key is not in the transcript")),
+        }
+    }
+    if count > 0 || !bad.is_empty() {
+        let good = format!("{count} keys are named by their modules' attestations");
+        checks.none("CER-042", "attestations", &good, bad);
+    }
 }
 
 fn seal(folder: &Folder, checks: &mut Checks) {

@@ -2,34 +2,36 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::keys::{make_keys, make_token};
+use super::keys::{SEAL_LABEL, make_keys, make_token};
 use super::layout::{Layout, Staging, write};
-use super::{certificates, text};
+use super::{certificates, system, text};
 use crate::cli::command::Common;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::{challenge, environment, output, secrets};
+use crate::cli::{challenge, environment, ledger_key, output, secrets};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{Role, load_for};
 use crate::hsm::softhsm_conf;
 use crate::pki::{Certificate, KeyKind};
-use crate::ra::{ChallengeKey, generate};
+use crate::ra::{ChallengeKey, RequestSeal, generate};
 use crate::random::SystemRandom;
 use crate::secret::Secret;
 
 /// The arguments of `chancery init`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The laboratory's folder; it must not be there, or be empty
+    /// The laboratory's folder; it must not be there, or be empty. Without it, as root on an installed
+    /// package: the first instance of this host, its configuration at --config, its token made by the
+    /// user chancery-signer
     #[arg(long, value_name = "DIR")]
-    dir: PathBuf,
+    dir: Option<PathBuf>,
     /// The kind of the CAs' keys
     #[arg(long, value_enum, value_name = "KIND", default_value_t = CaKey::Rsa3072)]
     ca_key: CaKey,
@@ -82,7 +84,20 @@ impl CaKey {
 /// Makes the laboratory.
 pub fn run(arguments: &Arguments, common: &Common) -> Result<(), Failure> {
     environment::harden()?;
-    let wanted = std::path::absolute(&arguments.dir).map_err(|e| unusable(&arguments.dir, &e))?;
+    let Some(dir) = &arguments.dir else {
+        if !rustix::process::geteuid().is_root() {
+            return Err(Failure::new(
+                Exit::Usage,
+                "nothing was made",
+                "only root makes the instance of an installed package",
+                "name a folder for a laboratory by --dir DIR, or run this as root",
+            ));
+        }
+        let config =
+            std::path::absolute(&common.config).map_err(|e| unusable(&common.config, &e))?;
+        return system::run(&passed_on(arguments), &config, common.json);
+    };
+    let wanted = std::path::absolute(dir).map_err(|e| unusable(dir, &e))?;
     check_length(&Layout::new(wanted.clone()))?;
     let staging = enter(&wanted)?;
     let complete = Arc::new(Mutex::new(false));
@@ -99,7 +114,9 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<(), Failure> {
     // The one time that a challenge is shown: it was made for this.
     let shown = (!arguments.challenge_stdin)
         .then(|| String::from_utf8_lossy(challenge.expose()).into_owned());
-    let url = format!("http://{}{}", arguments.listen, text::PATH);
+    // Which port 0 will be, the frontend alone knows, and says at each start.
+    let url = (arguments.listen.port() != 0)
+        .then(|| format!("http://{}{}", arguments.listen, text::PATH));
     let fingerprint = hex::encode(root.fingerprint());
     if common.json {
         return output::json(&serde_json::json!({
@@ -112,8 +129,40 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<(), Failure> {
             "root_sha256": fingerprint,
         }));
     }
-    output::write(&text::next(&layout, &url, shown.as_deref(), &fingerprint))
+    let url = url.unwrap_or_else(|| {
+        let host = match arguments.listen.ip() {
+            IpAddr::V6(ip) => format!("[{ip}]"),
+            IpAddr::V4(ip) => ip.to_string(),
+        };
+        format!(
+            "http://{host}:PORT{}\n             (PORT: what the frontend logs when it starts)",
+            text::PATH
+        )
+    });
+    output::write(&text::next(&layout, &url, shown.as_deref(), &fingerprint, &invoked_as()))
 }
+
+/// The arguments for the user who makes the token.
+fn passed_on(arguments: &Arguments) -> Vec<String> {
+    let key = arguments.ca_key.to_possible_value();
+    let key = key.map_or_else(String::new, |value| value.get_name().to_owned());
+    let mut all = vec!["--ca-key".to_owned(), key, "--name".to_owned(), arguments.name.clone()];
+    all.extend(["--listen".to_owned(), arguments.listen.to_string()]);
+    let switches =
+        [(arguments.next_ca, "--next-ca"), (arguments.challenge_stdin, "--challenge-stdin")];
+    all.extend(switches.iter().filter(|(on, _)| *on).map(|(_, name)| (*name).to_owned()));
+    all
+}
+
+/// How this program was called, so that the command printed can be copied.
+fn invoked_as() -> String {
+    std::env::args_os()
+        .next()
+        .map_or_else(|| "chancery".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+/// The name of the laboratory's log.
+const LOG_NAME: &str = "chancery-lab/ledger";
 
 /// What is told of a laboratory that was made.
 struct Made {
@@ -130,21 +179,21 @@ fn make(arguments: &Arguments, staging: &Staging) -> Result<Made, Failure> {
     let layout = staging.layout();
     let hsm = make_token(layout, &SystemRandom)?;
     let keys = make_keys(&hsm, arguments.ca_key.kind(), arguments.next_ca, &SystemRandom)?;
+    hsm.derived_secret(SEAL_LABEL, RequestSeal::CONTEXT).map_err(|e| failed(&e))?;
     let now = SystemClock.now();
     let root = certificates::make(&arguments.name, &hsm, &keys, layout, &SystemRandom, now)?;
     // The token's files are about to move.
     hsm.shutdown();
     drop(hsm);
 
-    for file in ["implicit-rejection.key", "request-seal.key"] {
-        secrets::key(&layout.secrets().join(file), &SystemRandom)?;
-    }
+    secrets::key(&layout.secrets().join("implicit-rejection.key"), &SystemRandom)?;
     let key = secrets::key(&layout.secrets().join("challenge-mac.key"), &SystemRandom)?;
     let mac = ChallengeKey::new(key)
         .and_then(|key| key.mac(text::ENDPOINT, &challenge))
         .map_err(|e| failed(&e))?;
     let wanted = staging.wanted();
-    let config = text::config(&wanted, arguments.listen, &keys, &mac);
+    let log = ledger_key::named(LOG_NAME, &keys.log.public_key)?;
+    let config = text::config(&wanted, arguments.listen, &keys, &log, &mac);
     secrets::create(&layout.config(), config.as_bytes())?;
     load_for(&layout.config(), Role::Both).map_err(|errors| Failure::configuration(&errors))?;
     let conf = layout.softhsm_conf();

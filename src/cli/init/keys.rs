@@ -17,8 +17,12 @@ use super::layout::Layout;
 
 /// The token's label.
 pub const TOKEN_LABEL: &str = "chancery-lab";
+/// The label of the secret key from which the seal's comes.
+pub const SEAL_LABEL: &str = "seal";
 /// The label of the root's key, which no role uses.
 const ROOT_LABEL: &str = "root-ca";
+/// The label of the key of the ledger's checkpoints.
+const LOG_LABEL: &str = "ledger-log";
 /// What clients encrypt to and verify replies with: RSA, which alone every client has.
 const RA_KIND: KeyKind = KeyKind::Rsa(2048);
 
@@ -27,6 +31,8 @@ const RA_KIND: KeyKind = KeyKind::Rsa(2048);
 pub struct Keys {
     /// The root's.
     pub root: GeneratedKey,
+    /// The ledger's, for its checkpoints.
+    pub log: GeneratedKey,
     /// Those of the issuing CA, and of the one that follows it where there is one.
     pub authorities: Vec<CaKeys>,
 }
@@ -63,6 +69,7 @@ pub fn make_keys(hsm: &Hsm, ca: KeyKind, next: bool, random: &dyn Random) -> Res
         hsm.generate_key(kind, label, None, purpose, random).map_err(|e| failed(&e))
     };
     let root = make(ca, ROOT_LABEL, KeyPurpose::CaSign)?;
+    let log = make(KeyKind::Ed25519, LOG_LABEL, KeyPurpose::LogSign)?;
     let suffixes: &[&'static str] = if next { &["", "-2"] } else { &[""] };
     let authorities = suffixes.iter().map(|suffix| {
         Ok(CaKeys {
@@ -72,7 +79,7 @@ pub fn make_keys(hsm: &Hsm, ca: KeyKind, next: bool, random: &dyn Random) -> Res
             ra_signing: make(RA_KIND, &format!("ra-signing{suffix}"), KeyPurpose::RaSign)?,
         })
     });
-    Ok(Keys { root, authorities: authorities.collect::<Result<_, Failure>>()? })
+    Ok(Keys { root, log, authorities: authorities.collect::<Result<_, Failure>>()? })
 }
 
 /// The CA key `key`, to sign the first certificates.

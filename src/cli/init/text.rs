@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 
-use super::keys::{CaKeys, Keys, TOKEN_LABEL};
+use super::keys::{CaKeys, Keys, SEAL_LABEL, TOKEN_LABEL};
 use super::layout::Layout;
+use crate::cli::ledger_key::lines;
 use crate::hsm::GeneratedKey;
+use crate::ledger::note::NoteKey;
 use crate::ra::ChallengeMac;
 
 /// The endpoint's name and path.
@@ -13,7 +15,13 @@ pub const ENDPOINT: &str = "device";
 pub const PATH: &str = "/scep/device";
 
 /// The configuration. Its paths are relative to itself, but for the environment of the module.
-pub fn config(layout: &Layout, listen: SocketAddr, keys: &Keys, mac: &ChallengeMac) -> String {
+pub fn config(
+    layout: &Layout,
+    listen: SocketAddr,
+    keys: &Keys,
+    log: &NoteKey,
+    mac: &ChallengeMac,
+) -> String {
     let sections =
         keys.authorities.iter().enumerate().map(|(index, ca)| {
             section(ca, keys.authorities.get(index + 1).map(|next| next.suffix))
@@ -32,6 +40,13 @@ lab = true
 state_dir = "state"
 socket = "run/signer.sock"
 admin_socket = "run/admin.sock"
+# From this key in the token comes the one that seals what the ledger keeps of requests and challenges.
+seal_key = {{ token = "main", label = "{SEAL_LABEL}" }}
+
+# The ledger's checkpoints are signed by a key of their own, and the newest is kept beside the ledger,
+# so that an older copy of it is found. Give the verifier to auditors.
+[ledger]
+{log}anchor_file = "state/ledger-anchor"
 
 [frontend]
 listen = ["{listen}"]
@@ -62,6 +77,7 @@ profile = "device"
 # Made from the challenge password, which stands nowhere. For another one: chancery challenge mac.
 challenge_mac = "{mac}"
 "#,
+        log = lines("main", &keys.log.label, &hex::encode(&keys.log.id), log),
         conf = toml::Value::String(layout.softhsm_conf().display().to_string()),
         authorities = authorities.join("\n"),
     )
@@ -100,8 +116,15 @@ key = {signing}
     )
 }
 
-/// What the person who ran it reads: the challenge, once, and what to do next.
-pub fn next(layout: &Layout, url: &str, challenge: Option<&str>, fingerprint: &str) -> String {
+/// What the person who ran it reads: the challenge, once, and what to do next. `program` is how this
+/// program was called.
+pub fn next(
+    layout: &Layout,
+    url: &str,
+    challenge: Option<&str>,
+    fingerprint: &str,
+    program: &str,
+) -> String {
     let config = layout.config();
     let challenge = challenge.map_or_else(
         || "  challenge: as you gave it (only its MAC is kept)".to_owned(),
@@ -115,7 +138,7 @@ pub fn next(layout: &Layout, url: &str, challenge: Option<&str>, fingerprint: &s
            root:      {root}\n             \
                       SHA-256 {fingerprint}\n\
          \n\
-         Start it:    chancery serve --config {config}\n\
+         Start it:    {program} serve --config {config}\n\
          \n\
          This is no CA for certificates that count: its keys lie in files. For production, keep the\n\
          keys in an HSM, run `chancery signer` and `chancery frontend` as two users (the signer's\n\

@@ -8,4 +8,4 @@ mod read;
 
 pub use keep::{create, kept_key, key};
 pub use prompt::ask;
-pub use read::{from_file, from_stdin, pin};
+pub use read::{credential_key, from_file, from_stdin, pin};

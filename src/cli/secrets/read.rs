@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Read};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
@@ -23,11 +23,29 @@ pub fn pin(name: &str, token: &Token) -> Result<Secret, Failure> {
         return from_file(path, &what);
     }
     if let Some(credential) = &token.pin_credential {
-        // systemd names the folder in this variable; the variable itself is no secret.
-        let folder = std::env::var_os("CREDENTIALS_DIRECTORY");
-        return from_credential(folder.as_ref().map(Path::new), credential, &what);
+        return from_credential(credentials().as_deref(), credential, &what);
     }
     prompt::ask(&what)
+}
+
+/// The folder of the credentials: systemd names it in this variable, which itself is no secret.
+fn credentials() -> Option<PathBuf> {
+    std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from)
+}
+
+/// The 32 bytes whose hexadecimal digits systemd's credential `name` holds.
+pub fn credential_key(name: &str) -> Result<Secret, Failure> {
+    key_in(credentials().as_deref(), name)
+}
+
+fn key_in(folder: Option<&Path>, name: &str) -> Result<Secret, Failure> {
+    let what = format!("the key in the credential {name}");
+    let digits = from_credential(folder, name, &what)?;
+    let key = hex::decode(digits.expose()).map(Secret::new).ok().filter(|key| key.len() == 32);
+    key.ok_or_else(|| {
+        let next = "put there what `openssl rand -hex 32` prints";
+        failed(&what, &"it does not hold 64 hexadecimal digits", next)
+    })
 }
 
 /// The one line in the file `path`, which must be closed to others. `what` it is ("PIN of token main")
@@ -42,11 +60,11 @@ fn from_credential(folder: Option<&Path>, name: &str, what: &str) -> Result<Secr
     let odd = |c: char| c == '/' || c.is_control();
     if matches!(name, "" | "." | "..") || name.contains(odd) {
         let cause = format!("{name:?} cannot be the name of a systemd credential");
-        return Err(failed(what, &cause, "correct pin_credential"));
+        return Err(failed(what, &cause, "correct its name in the configuration"));
     }
     let Some(folder) = folder else {
         let next = format!(
-            "start the service by systemd with LoadCredential={name}:FILE, or use pin_file"
+            "start the service by systemd with LoadCredential={name}:FILE, or name a file or a key instead"
         );
         return Err(failed(what, &"no credentials directory was handed over", &next));
     };
@@ -127,7 +145,6 @@ pub(super) fn failed(what: &str, cause: &dyn std::fmt::Display, next: &str) -> F
 mod tests {
     use std::fs::{self, Permissions};
     use std::os::unix::fs::PermissionsExt as _;
-    use std::path::PathBuf;
 
     use super::*;
 
@@ -191,6 +208,21 @@ mod tests {
             let failure = from_credential(Some(folder.path()), name, "PIN").unwrap_err();
             assert!(failure.to_string().contains("cannot be the name"), "{name:?}");
         }
+    }
+
+    #[test]
+    fn a_key_in_a_credential_is_64_hexadecimal_digits() {
+        let folder = tempfile::tempdir().unwrap();
+        let digits = "0a".repeat(32);
+        file(folder.path(), format!("{digits}\n").as_bytes(), 0o440);
+        assert!(key_in(Some(folder.path()), "pin").unwrap().ct_eq(&[10; 32]));
+        for bad in ["", "1234", &digits[2..], &format!("{digits}00"), &digits.replace('a', "g")] {
+            file(folder.path(), bad.as_bytes(), 0o440);
+            let failure = key_in(Some(folder.path()), "pin").unwrap_err().to_string();
+            assert!(bad.is_empty() || failure.contains("openssl rand -hex 32"), "{failure}");
+        }
+        let failure = key_in(None, "seal").unwrap_err().to_string();
+        assert!(failure.contains("LoadCredential=seal"), "{failure}");
     }
 
     #[test]

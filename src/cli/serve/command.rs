@@ -36,9 +36,6 @@ pub fn run(_: &Arguments, common: &Common) -> Result<(), Failure> {
     }
     let level = common.log_level(&config);
     telemetry::init(telemetry::Options { level, role: "serve" }).map_err(|e| failed(&e))?;
-    for warning in config.warnings() {
-        log::warn!(event = telemetry::event::CONFIGURATION; "{warning}");
-    }
     let plan = Plan {
         signer: launch("signer", common)?,
         frontend: launch("frontend", common)?,

@@ -4,7 +4,7 @@ use super::super::asn1::tlv;
 use super::super::testing::{
     Counting, Identity, ber_of, by_key_identifier, device, ec_device, openssl_in, ra,
 };
-use super::super::{ID_DATA, seal, unpad};
+use super::super::{ID_DATA, Receiver, seal, unpad};
 use super::*;
 use crate::pki::Digest;
 use crate::secret::Secret;
@@ -120,8 +120,8 @@ fn row_081_openssl_decrypts_what_we_seal() {
     for transport in oaep.into_iter().chain([KeyTransport::RsaPkcs1v15]) {
         for cipher in Cipher::ALL {
             let random = Counting::new();
-            let sealed =
-                seal(&content(), &device().certificate, cipher, transport, &random).unwrap();
+            let to = Receiver::Rsa(&device().certificate, transport);
+            let sealed = seal(&content(), to, cipher, &random).unwrap();
             let envelope = parse(&sealed).unwrap();
             assert_eq!(opened(&envelope, device()), Ok(content()));
             std::fs::write(dir.path().join("sealed"), &sealed).unwrap();
@@ -130,28 +130,21 @@ fn row_081_openssl_decrypts_what_we_seal() {
             let der = openssl_in(dir.path(), "cms -cmsout -inform DER -in sealed -outform DER");
             assert_eq!(der, sealed);
             // The randomness is what was handed in, and all of it is fresh.
-            let again =
-                seal(&content(), &device().certificate, cipher, transport, &Counting::new());
+            let again = seal(&content(), to, cipher, &Counting::new());
             assert_eq!(again.unwrap(), sealed);
-            let fresh = seal(&content(), &device().certificate, cipher, transport, &random);
+            let fresh = seal(&content(), to, cipher, &random);
             assert_ne!(fresh.unwrap(), sealed);
         }
     }
-    let ec = &ec_device().certificate;
-    let refused = seal(&[], ec, Cipher::Aes128Cbc, KeyTransport::RsaPkcs1v15, &Counting::new());
+    let ec = Receiver::Rsa(&ec_device().certificate, KeyTransport::RsaPkcs1v15);
+    let refused = seal(&[], ec, Cipher::Aes128Cbc, &Counting::new());
     assert!(refused.unwrap_err().to_string().contains("P-256"));
 }
 
 #[test]
 fn row_041_any_ber_of_an_envelope_reads_alike() {
-    let sealed = seal(
-        &content(),
-        &ra().certificate,
-        Cipher::Aes128Cbc,
-        KeyTransport::RsaOaep(Digest::Sha256),
-        &Counting::new(),
-    );
-    let sealed = sealed.unwrap();
+    let to = Receiver::Rsa(&ra().certificate, KeyTransport::RsaOaep(Digest::Sha256));
+    let sealed = seal(&content(), to, Cipher::Aes128Cbc, &Counting::new()).unwrap();
     for seed in 0..50u8 {
         let mut state = seed;
         let ber = ber_of(&sealed, &mut || {

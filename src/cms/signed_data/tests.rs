@@ -104,9 +104,10 @@ fn row_031_certs_only_leaves_the_content_out() {
     assert!(inside.ends_with("3100"));
     std::fs::write(dir.path().join("bag"), &bag).unwrap();
     let out = openssl_in(dir.path(), "pkcs7 -inform DER -in bag -print_certs -noout");
-    let shown = String::from_utf8(out).unwrap();
+    // OpenSSL 3.2 and later write no spaces around the equals sign.
+    let shown = String::from_utf8(out).unwrap().replace(' ', "");
     let place = |name: &str| shown.find(name).unwrap();
-    assert!(place("CN = RA") < place("CN = device") && place("CN = device") < place("CN = ec"));
+    assert!(place("CN=RA") < place("CN=device") && place("CN=device") < place("CN=ec"));
 
     let crl = tlv(tag::SEQUENCE, &[&[tag::INTEGER, 1, 1]]);
     let signed = SignedData::from_ber(&crl_only(&crl), &Limits::default()).unwrap();

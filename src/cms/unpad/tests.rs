@@ -41,7 +41,7 @@ fn oaep16(em: &[u8], digest: Digest) -> Vec<u8> {
 
 #[test]
 fn takes_off_what_openssl_puts_on() {
-    let public = ra().certificate.public_key().openssl();
+    let public = ra().certificate.public_key().openssl().unwrap();
     for (padding, digest) in [
         (Padding::PKCS1, None),
         (Padding::PKCS1_OAEP, Some(Digest::Sha1)),

@@ -53,7 +53,11 @@ async fn every_answer_of_the_signer_has_its_status() {
         Answer::Now(Response::Busy { retry_after_seconds: 0 }),
         Answer::Now(Response::Unavailable("the token /dev/secret is gone".to_owned())),
         Answer::Never,
-        Answer::Now(Response::Description { endpoints: Vec::new(), documents: Vec::new() }),
+        Answer::Now(Response::Description {
+            generation: 1,
+            endpoints: Vec::new(),
+            documents: Vec::new(),
+        }),
         Answer::Now(Response::BadRequest("no such thing".to_owned())),
         Answer::Now(Response::UnknownEndpoint),
         Answer::Now(Response::CertRep(vec![1; <Request as wire::Exchange>::MAX_ANSWER])),
@@ -150,6 +154,7 @@ fn telling(socket: PathBuf, patience: Duration) -> mpsc::UnboundedReceiver<(bool
     let (sender, told) = mpsc::unbounded_channel();
     let options = FrontendOptions {
         listen: vec!["127.0.0.1:0".parse().unwrap()],
+        has_witnesses: false,
         signer_socket: socket,
         limits: FrontendLimits { first_description: patience, ..quick() },
         ..Default::default()

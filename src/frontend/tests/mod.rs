@@ -68,7 +68,15 @@ impl Signer {
             let (endpoints, answer) = (endpoints.clone(), Arc::clone(&answer));
             Box::pin(async move {
                 if request == Request::Describe {
-                    return Response::Description { endpoints, documents: Vec::new() };
+                    return Response::Description {
+                        generation: 0,
+                        endpoints,
+                        documents: Vec::new(),
+                    };
+                }
+                // The role asks for it by itself; the scripts are about what clients ask for.
+                if request == Request::WitnessWork {
+                    return Response::WitnessWork(Vec::new());
                 }
                 let answer = (answer.lock().unwrap())(request);
                 match answer {
@@ -81,7 +89,7 @@ impl Signer {
         let uid = rustix::process::geteuid().as_raw();
         let limits = ServerLimits { drain: Duration::from_millis(100), ..ServerLimits::default() };
         let task = tokio::spawn(async move {
-            wire::serve(listener, &[uid], limits, handler, async {
+            wire::serve(listener, |peer| peer == uid, limits, handler, async {
                 let _ = stopped.await;
             })
             .await
@@ -125,6 +133,7 @@ impl Role {
         let (tell, told) = oneshot::channel();
         let options = FrontendOptions {
             listen: vec!["127.0.0.1:0".parse().unwrap()],
+            has_witnesses: false,
             signer_socket: socket,
             limits: quick(),
             ..Default::default()

@@ -10,7 +10,7 @@ use axum::Router;
 use axum::extract::{Extension, Request};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::*;
@@ -51,7 +51,7 @@ impl Server {
         let address = listeners[0].local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let router = Router::new().fallback(describe);
-        let task = tokio::spawn(serve(listeners, router, limits, async {
+        let task = tokio::spawn(serve(listeners, router, watch::channel(limits).1, async {
             let _ = stopped.await;
         }));
         Self { address, stop, task }

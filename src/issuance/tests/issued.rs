@@ -163,7 +163,7 @@ fn security_identifier_uris_are_never_copied() {
 }
 
 #[test]
-fn other_names_are_refused_or_dropped() {
+fn t07_other_names_are_refused_or_dropped() {
     let names = [general_name(2, b"a.example"), general_name(1, b"a@b.example")];
     let der = request(&rsa_key(), &common_name("a"), Some(&[alternative_names(&names)]));
     let mut profile = profile();
@@ -253,7 +253,7 @@ fn weak_requests_are_refused() {
 }
 
 #[test]
-fn dates_stay_within_the_ca() {
+fn t43_dates_stay_within_the_ca() {
     let der = request(&rsa_key(), &common_name("a"), None);
     let csr = CertificateRequest::from_der(&der).unwrap();
     let at = |profile: &Profile, now| {
@@ -271,7 +271,73 @@ fn dates_stay_within_the_ca() {
 }
 
 #[test]
-fn years_from_2050_are_generalized_times() {
+fn t43_at_any_instant_the_dates_are_exact_or_nothing_is_issued() {
+    use std::time::Duration;
+
+    use crate::clock::Timestamp;
+    use crate::issuance::Issuer;
+    use crate::issuance::bootstrap::{Subject, self_signed_ca};
+
+    let second = Duration::from_secs(1);
+    let der = request(&rsa_key(), &common_name("a"), None);
+    let csr = CertificateRequest::from_der(&der).unwrap();
+    let born = Timestamp::parse("2026-01-01").unwrap();
+    let end = born.after(DAY * 365 * 40).before(second);
+    let root = Software::new(p256_key());
+    let name = Subject::common_name("R");
+    let top = self_signed_ca(&name, &terms(365 * 40), &root, &SystemRandom, born).unwrap();
+    assert_eq!((top.not_before(), top.not_after()), (born, end));
+    let issuer = Issuer::new("r", top, vec![], root.algorithm).unwrap();
+    let profile = profile();
+    let day = |text: &str| Timestamp::parse(text).unwrap();
+    // The ends of months and years, leap days and seconds, the ends of 32-bit and UTCTime clocks,
+    // clocks that were set far back or forward.
+    let turns = [
+        "1970-01-01",
+        "2000-02-29",
+        "2025-12-31",
+        "2026-01-01",
+        "2026-02-28",
+        "2026-12-31",
+        "2027-01-01",
+        "2028-02-29",
+        "2032-02-29",
+        "2036-02-07",
+        "2038-01-19",
+        "2049-12-31",
+        "2050-01-01",
+        "2065-12-01",
+        "2065-12-22",
+        "2100-02-28",
+        "2106-02-07",
+    ];
+    let instants = turns.iter().flat_map(|t| [day(t), day(t).after(DAY).before(second)]);
+    let instants = instants.chain([born.before(second), born, end, end.after(second)]);
+    let (mut issued, mut refused) = (0, 0);
+    for now in instants {
+        let serial = SerialNumber::random(&SystemRandom).unwrap();
+        match prepare(&issuer, &profile, &csr, serial, now) {
+            Ok(prepared) => {
+                issued += 1;
+                assert!(born <= now && now < end, "{now}");
+                let begin = now.before(profile.backdate).max(born);
+                assert_eq!(prepared.not_before(), begin, "{now}");
+                let last = now.after(profile.validity).before(second).min(end);
+                assert_eq!(prepared.not_after(), last, "{now}");
+            }
+            Err(IssuanceError::IssuerNotValid { .. }) => {
+                refused += 1;
+                assert!(now < born || now >= end, "{now}");
+            }
+            Err(e) => panic!("{now}: {e}"),
+        }
+    }
+    // The control: both happen.
+    assert!(issued >= 15 && refused >= 8, "{issued} issued, {refused} refused");
+}
+
+#[test]
+fn t43_years_from_2050_are_generalized_times() {
     let der = request(&rsa_key(), &common_name("a"), None);
     let csr = CertificateRequest::from_der(&der).unwrap();
     let root = Software::new(p256_key());

@@ -107,7 +107,7 @@ fn sound_certificates_pass() {
 }
 
 #[test]
-fn every_fault_in_a_field_is_found() {
+fn t42_every_fault_in_a_field_is_found() {
     type Spoil = fn(&mut Parts);
     let faults: [(&str, Spoil); 16] = [
         ("version 2", |p| p.version = vec![0xa0, 3, 2, 1, 1]),
@@ -137,7 +137,7 @@ fn every_fault_in_a_field_is_found() {
 }
 
 #[test]
-fn every_fault_in_an_extension_is_found() {
+fn t42_every_fault_in_an_extension_is_found() {
     let wrong = |kind: &str, critical, value: &[u8]| {
         let one = extension(kind, critical, value);
         // In place of the same extension, or behind the others.
@@ -223,7 +223,7 @@ fn an_empty_subject_needs_critical_names() {
 }
 
 #[test]
-fn damage_to_a_real_certificate_is_found() {
+fn t42_damage_to_a_real_certificate_is_found() {
     let csr = request(&p256_key(), &common_name("a"), None);
     let csr = CertificateRequest::from_der(&csr).unwrap();
     let serial = SerialNumber::random(&SystemRandom).unwrap();

@@ -153,6 +153,10 @@ pub struct Challenge {
     /// What the requester may ask with it, in the configuration's own words.
     #[asn1(context_specific = "0", optional = "true")]
     pub restriction: Option<String>,
+    /// The challenge itself under the key of the signer's seal, where requests may be encrypted
+    /// under it.
+    #[asn1(context_specific = "1", optional = "true")]
+    pub sealed: Option<Bytes>,
 }
 
 /// The life of a one-time challenge.

@@ -12,7 +12,7 @@ pub use issuance::{
     Refusals, Reservation, SealedRequest, Verdict,
 };
 pub use operations::{
-    Backup, BackupAction, Ceremony, Command, Configuration, HsmEvent, KeyAction, KeyEvent,
+    Backup, BackupAction, Ceremony, Command, Configuration, GivenUp, HsmEvent, KeyAction, KeyEvent,
     Lifecycle, RoleChange, Rollover, RolloverStage, Verification,
 };
 pub use status::{Revocation, SignedKind, SignedObject, SigningIntent};

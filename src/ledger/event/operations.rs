@@ -98,6 +98,31 @@ pub struct Backup {
     pub manifest: Fingerprint,
     /// The epoch: how often the ledger has been restored, this time included.
     pub epoch: u32,
+    /// In a restore whose operator accepted a loss: the heads that were known elsewhere and are not
+    /// in the backup. None of them where nothing was known of the ledger but the backup itself.
+    #[asn1(context_specific = "0", optional = "true")]
+    pub given_up: Option<Vec<GivenUp>>,
+}
+
+impl Backup {
+    /// How many entries are known to be lost, at most; none where a loss was accepted unseen.
+    pub fn lost(&self) -> Option<u64> {
+        match self.given_up.as_deref() {
+            None => Some(0),
+            Some(heads) => heads.iter().map(|h| h.size.saturating_sub(self.size)).max(),
+        }
+    }
+}
+
+/// A head of the ledger that a restore gave up.
+#[derive(Clone, Debug, PartialEq, Eq, Sequence)]
+pub struct GivenUp {
+    /// Who knew it.
+    pub known_by: String,
+    /// Number of entries.
+    pub size: u64,
+    /// The Merkle root over them.
+    pub root: Fingerprint,
 }
 
 /// What can be done with a backup.

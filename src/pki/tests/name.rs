@@ -128,7 +128,7 @@ fn usual_names_pass() {
 }
 
 #[test]
-fn odd_names_are_named() {
+fn t41_odd_names_are_named() {
     use AttributeProblem as P;
     let utf8 = |text: &str| cn(Tag::Utf8String, text.as_bytes());
     let cases = [

@@ -90,7 +90,73 @@ fn what_could_not_be_checked_is_not_made() {
     assert!(Restriction::from_text("").is_err());
 }
 
+/// One attribute of a subject or one alternative name: its kind, and its text.
+type Part = (&'static str, String);
+
+/// Parts of a small pool, so that two lists are often equal, nearly equal or a part of each other.
+fn parts(kinds: Vec<&'static str>) -> impl Strategy<Value = Vec<Part>> {
+    let one = (
+        prop::sample::select(kinds),
+        prop::sample::select(vec!["a.example", "A.example", "b.example"]),
+    );
+    prop::collection::vec(one.prop_map(|(kind, text)| (kind, text.to_owned())), 0..4)
+}
+
+fn subject_text(parts: &[Part]) -> String {
+    let texts: Vec<String> = parts.iter().map(|(kind, text)| format!("{kind}={text}")).collect();
+    texts.join(",")
+}
+
+/// The rule once more, from the texts alone: the subject in its order, the names as a set; case counts
+/// in neither a subject nor a DNS name, and counts in every other name.
+fn fits(bound: &(Vec<Part>, Vec<Part>), asked: &(Vec<Part>, Vec<Part>)) -> bool {
+    let subject = |parts: &[Part]| subject_text(parts).to_ascii_lowercase();
+    let names = |parts: &[Part]| -> std::collections::BTreeSet<String> {
+        let name = |(kind, text): &Part| match *kind {
+            "dns" => format!("dns {}", text.to_ascii_lowercase()),
+            other => format!("{other} {text}"),
+        };
+        parts.iter().map(name).collect()
+    };
+    subject(&bound.0) == subject(&asked.0) && names(&bound.1) == names(&asked.1)
+}
+
+fn request_of((subject, names): &(Vec<Part>, Vec<Part>)) -> CertificateRequest {
+    let name = |(kind, text): &Part| match *kind {
+        "dns" => general_name(2, text.as_bytes()),
+        "email" => general_name(1, format!("u@{text}").as_bytes()),
+        _ => general_name(6, format!("urn:{text}").as_bytes()),
+    };
+    let names: Vec<Vec<u8>> = names.iter().map(name).collect();
+    let attributes = [alternative_names(&names)];
+    let attributes = (!names.is_empty()).then_some(attributes.as_slice());
+    let subject = parse_name(&subject_text(subject)).unwrap();
+    CertificateRequest::from_der(&request(&p256_key(), &subject, attributes)).unwrap()
+}
+
 proptest! {
+    #[test]
+    fn t05_a_request_fits_when_its_texts_do(
+        bound in (parts(vec!["CN", "O"]), parts(vec!["dns", "email", "uri"])),
+        asked in (parts(vec!["CN", "O"]), parts(vec!["dns", "email", "uri"])),
+        same in any::<[bool; 2]>(),
+    ) {
+        prop_assume!(!bound.0.is_empty());
+        let asked = (
+            if same[0] { bound.0.clone() } else { asked.0 },
+            if same[1] { bound.1.clone() } else { asked.1 },
+        );
+        let san: Vec<String> = bound.1.iter().map(|(kind, text)| match *kind {
+            "email" => format!("email:u@{text}"),
+            "uri" => format!("uri:urn:{text}"),
+            _ => format!("dns:{text}"),
+        }).collect();
+        let san: Vec<&str> = san.iter().map(String::as_str).collect();
+        let challenge = kept(Some(&subject_text(&bound.0)), &san);
+        let decided = challenge.check(&request_of(&asked), "device", NOW);
+        prop_assert_eq!(decided.is_ok(), fits(&bound, &asked), "{:?}", decided);
+    }
+
     #[test]
     fn no_reference_has_two_uses(mac: [u8; 32], a in 0..1000u32, b in 0..1000u32) {
         prop_assert_eq!(slot(&mac, a) == slot(&mac, b), a == b);

@@ -98,7 +98,7 @@ fn kinds_and_sizes_are_the_profile_s() {
 }
 
 #[test]
-fn exponents() {
+fn t34_exponents() {
     let n = BigNum::from_slice(&rsa_key().rsa().unwrap().n().to_vec()).unwrap();
     let wide = KeyPolicy { exponents: Exponents::Wide, ..KeyPolicy::default() };
     for e in [1, 3, 17, 257, 65535, 65536, 65538, 65539] {
@@ -116,7 +116,7 @@ fn exponents() {
 }
 
 #[test]
-fn even_and_small_factors() {
+fn t34_even_and_small_factors() {
     let mut even = odd(2048);
     even.clear_bit(0).unwrap();
     assert_eq!(check(&even), Err(KeyPolicyError::EvenModulus));
@@ -153,7 +153,7 @@ fn roca_prime(bits: i32) -> BigNum {
 }
 
 #[test]
-fn roca() {
+fn t31_roca() {
     for _ in 0..3 {
         let n = of_size(2048, || times(&roca_prime(1024), &roca_prime(1024)));
         assert_eq!(check(&n), Err(KeyPolicyError::Roca));
@@ -166,7 +166,7 @@ fn roca() {
 }
 
 #[test]
-fn close_primes() {
+fn t32_close_primes() {
     for gap in [1, 256, 512, 516] {
         let n = of_size(2048, || {
             let p = next_prime(&odd(1024));
@@ -192,7 +192,7 @@ fn close_primes() {
 }
 
 #[test]
-fn powers_and_primes() {
+fn t34_powers_and_primes() {
     let square = of_size(2048, || {
         let p = prime(1024);
         times(&p, &p)
@@ -211,7 +211,7 @@ fn powers_and_primes() {
 }
 
 #[test]
-fn patterns() {
+fn t34_patterns() {
     let mut bytes = odd(2048).to_vec();
     bytes[100..112].fill(0xaa);
     let patterned = |bytes: &[u8]| has_pattern(bytes);
@@ -222,7 +222,7 @@ fn patterns() {
 }
 
 #[test]
-fn encodings_are_the_one_allowed() {
+fn t36_encodings_are_the_one_allowed() {
     let policy =
         KeyPolicy { curves: vec![KeyKind::P256, KeyKind::Ed25519], ..KeyPolicy::default() };
     let check = |algorithm: &str, bits: &[u8]| {
@@ -279,7 +279,7 @@ fn small_ed25519_points() {
 }
 
 #[test]
-fn blocked_and_own_keys() {
+fn t33_t35_blocked_and_own_keys() {
     let (listed, other) = (public(&p256_key()), public(&p256_key()));
     let hash = hex::encode(&listed.fingerprint()[..10]);
     let list = Blocklist::parse(&format!("# keys\n\n{hash}\nffffffffffffffffffff\n")).unwrap();

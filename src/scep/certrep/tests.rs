@@ -5,8 +5,10 @@ use crate::cms::testing::{Counting, Identity, device, ec_device, openssl_in, ra}
 use crate::cms::{Cipher, KeyTransport, SignedData, read};
 use const_oid::ObjectIdentifier;
 
-const POLICY: AlgorithmPolicy =
-    AlgorithmPolicy { legacy: Legacy { des3: false, sha1: false, des_and_md5: false } };
+const POLICY: AlgorithmPolicy = AlgorithmPolicy {
+    legacy: Legacy { des3: false, sha1: false, des_and_md5: false },
+    ec_key_agreement: false,
+};
 
 fn context_of(message: &crate::cms::testing::Message) -> ReplyContext {
     let request = SignedRequest::parse(&message.build(), &Limits::default()).unwrap();
@@ -136,7 +138,8 @@ fn row_080_to_row_083_openssl_opens_a_success() {
     for transport in oaep.into_iter().chain([KeyTransport::RsaPkcs1v15]) {
         for cipher in [Cipher::Aes128Cbc, Cipher::Aes192Cbc, Cipher::Aes256Cbc] {
             let request = request_around(device(), envelope(&csr(device()), cipher, transport));
-            let reply = CertRep::success(&context_of(&request), &issued, &POLICY, &random).unwrap();
+            let reply =
+                CertRep::success(&context_of(&request), &issued, None, &POLICY, &random).unwrap();
             let message = signed_by(&reply, ra());
             let seen = Seen::new(&message);
             assert_eq!(seen.text(PKI_STATUS), "0");
@@ -194,12 +197,12 @@ fn an_ec_key_signs_replies() {
 fn success_needs_a_verified_rsa_requester() {
     let issued = [&ra().certificate];
     let ec = context_of(&request(ec_device()));
-    let error = CertRep::success(&ec, &issued, &POLICY, &Counting::new()).unwrap_err();
+    let error = CertRep::success(&ec, &issued, None, &POLICY, &Counting::new()).unwrap_err();
     assert!(matches!(error, CertRepError::RequesterKey(KeyKind::P256)));
     let stranger = request(device()).with(|m| m.signer.key = ra().key.clone());
     let refused = SignedRequest::parse(&stranger.build(), &Limits::default()).unwrap_err();
     let early = *refused.reply.unwrap();
-    let error = CertRep::success(&early, &issued, &POLICY, &Counting::new()).unwrap_err();
+    let error = CertRep::success(&early, &issued, None, &POLICY, &Counting::new()).unwrap_err();
     assert!(matches!(error, CertRepError::NoRequester));
     let text = Some(refused.text.as_str());
     let failure =
@@ -222,7 +225,8 @@ fn t13_algorithms_are_mirrored_within_the_policy() {
     let base = context();
     for (des3, sha1) in all.into_iter().flat_map(|a| all.map(|b| (a, b))) {
         for des_and_md5 in all {
-            let policy = AlgorithmPolicy { legacy: Legacy { des3, sha1, des_and_md5 } };
+            let legacy = Legacy { des3, sha1, des_and_md5 };
+            let policy = AlgorithmPolicy { legacy, ..POLICY };
             for (asked, expected) in [
                 (Some(Cipher::DesCbc), if des3 { Cipher::DesEde3Cbc } else { Cipher::Aes128Cbc }),
                 (
@@ -264,5 +268,5 @@ fn a_failing_generator_fails_the_reply() {
         }
     }
     assert!(CertRep::pending(&context(), &POLICY, &Broken).is_err());
-    assert!(CertRep::success(&context(), &[&ra().certificate], &POLICY, &Broken).is_err());
+    assert!(CertRep::success(&context(), &[&ra().certificate], None, &POLICY, &Broken).is_err());
 }

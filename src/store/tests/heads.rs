@@ -70,8 +70,7 @@ fn open_anchored(folder: &Path, anchor: &Arc<dyn Anchor>, key: &SoftKey) -> Resu
 #[test]
 fn tiles_bundles_and_proofs_agree_with_the_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
-    let store = store(folder.path()).unwrap();
-    let ledger = Ledger::open(store.clone(), Arc::new(SystemClock)).unwrap();
+    let ledger = super::fixture::ledger(folder.path());
     enrol_many(&ledger, 300);
     let key = SoftKey::new("ca.example/log");
     let note = wait(ledger.sign_checkpoint(&key, &[])).unwrap();
@@ -81,7 +80,7 @@ fn tiles_bundles_and_proofs_agree_with_the_checkpoint() {
     assert_eq!(checkpoint.size, 600);
 
     // The leaves, once from the bundles and once from the tiles.
-    let tile = |path: &str| Tile::from_path(path).unwrap().read(&*store, 600).unwrap();
+    let tile = |path: &str| ledger.tile(&Tile::from_path(path).unwrap(), 600).unwrap();
     let mut from_bundles: Vec<Hash> = Vec::new();
     for path in ["entries/000", "entries/001", "entries/002.p/88"] {
         let bundle = tile(path).unwrap();
@@ -216,4 +215,44 @@ fn a_torn_end_is_damage_where_the_checkpoint_covers_it() {
     let refused = store(folder.path()).map(drop);
     assert!(matches!(refused, Err(StoreError::RolledBack { size: 2, here: 1, .. })), "{refused:?}");
     assert_eq!(fs::metadata(&path).unwrap().len(), length - 1, "nothing was cut off");
+}
+
+#[test]
+fn damage_behind_the_newest_head_is_found_at_the_start_in_whatever_segment() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = store(folder.path()).unwrap();
+    let ledger = Ledger::open(open.clone(), Arc::new(SystemClock)).unwrap();
+    enrol_many(&ledger, 100);
+    wait(ledger.sign_checkpoint(&SoftKey::new("log"), &[])).unwrap();
+    // So many that the database has them, and a start has nothing to bring to it.
+    enrol_many(&ledger, 3000);
+    while open.indexed_size() < 4096 {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    ledger.close().unwrap();
+    drop((ledger, open));
+    let first_of =
+        |path: &Path| -> u64 { path.file_stem().unwrap().to_str().unwrap().parse().unwrap() };
+    let all = fs::read_dir(folder.path().join("journal")).unwrap().map(|f| f.unwrap().path());
+    let mut all: Vec<_> = all.filter(|p| p.extension().is_some_and(|e| e == "journal")).collect();
+    all.sort();
+    let between = |low: u64, high: u64| {
+        all.iter().find(|path| (low..high).contains(&first_of(path))).expect("a segment").clone()
+    };
+    for (path, seen) in [(between(0, 1), false), (between(300, 2000), true)] {
+        let good = fs::read(&path).unwrap();
+        let mut bad = good.clone();
+        bad[good.len() / 2] ^= 1;
+        fs::write(&path, bad).unwrap();
+        let opened = store(folder.path()).map(drop);
+        match opened {
+            Err(StoreError::Damaged(what)) => {
+                assert!(seen && what.contains(path.to_str().unwrap()), "{what}");
+            }
+            // What a checkpoint covers is read by the verification that begins with the service.
+            other => assert!(!seen && other.is_ok(), "{other:?}"),
+        }
+        fs::write(&path, good).unwrap();
+    }
+    store(folder.path()).unwrap();
 }

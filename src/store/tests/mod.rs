@@ -4,6 +4,7 @@ mod damage;
 mod faults;
 mod fixture;
 mod heads;
+mod indexes;
 mod kill;
 mod powercut;
 mod reopen;

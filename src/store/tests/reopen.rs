@@ -162,6 +162,25 @@ fn one_process_at_a_time() {
     store(folder.path()).unwrap();
 }
 
+/// A child has a copy of the lock from its start to its exec; who opens the folder again meanwhile waits.
+#[test]
+fn a_child_that_is_being_started_does_not_hold_the_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                std::process::Command::new("true").status().unwrap();
+            }
+        });
+        let opened: Vec<_> = (0..150).map(|_| store(folder.path()).map(drop)).collect();
+        over.store(true, Ordering::Relaxed);
+        for result in opened {
+            result.unwrap();
+        }
+    });
+}
+
 #[test]
 fn many_callers_share_commits_and_each_is_answered() {
     let folder = tempfile::tempdir().unwrap();
@@ -193,7 +212,7 @@ fn many_callers_share_commits_and_each_is_answered() {
 }
 
 #[test]
-fn a_clock_that_goes_back_far_stops_appending_until_it_is_right() {
+fn t43_a_clock_that_goes_back_far_stops_appending_until_it_is_right() {
     let folder = tempfile::tempdir().unwrap();
     let clock = Arc::new(StoppedClock(AtomicU64::new(10_000)));
     let ledger = Ledger::open(store(folder.path()).unwrap(), clock.clone()).unwrap();

@@ -53,6 +53,19 @@ fn the_last_word_on_a_serial_counts() {
 }
 
 #[test]
+fn t35_what_was_ever_said_of_a_serial_is_found_under_what_was_said_since() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = ledger(folder.path());
+    let (serial, other) = ([1; 16], [2; 16]);
+    let ever = |serial: &[u8]| open.was_revoked_for(serial, Reason::KeyCompromise.code()).unwrap();
+    revoke(&open, &serial, "issuing", Reason::CertificateHold);
+    assert!(!ever(&serial), "the control: a hold is no compromise");
+    revoke(&open, &serial, "issuing", Reason::KeyCompromise);
+    revoke(&open, &serial, "issuing", Reason::Superseded);
+    assert!(ever(&serial) && !ever(&other));
+}
+
+#[test]
 fn abandoned_serials_are_listed_and_issued_ones_are_not() {
     let folder = tempfile::tempdir().unwrap();
     let open = ledger(folder.path());

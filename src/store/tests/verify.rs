@@ -1,6 +1,7 @@
 //! Verification finds the first thing that is wrong, and nothing where nothing is.
 
 use std::fs;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
@@ -13,10 +14,11 @@ use super::fixture::*;
 use super::heads::SoftKey;
 use crate::clock::SystemClock;
 use crate::ledger::checkpoint::Checkpoint;
-use crate::ledger::merkle::leaf_hash;
-use crate::ledger::verify::{EntrySource, Finding, IssuerKeys, Verified, Verifier};
+use crate::ledger::merkle::{Frontier, leaf_hash};
+use crate::ledger::verify::{EntrySource, Finding, IssuerKeys, Verified, Verifier, check_tail};
 use crate::ledger::{
-    Certificate, Entry, Event, Ledger, NoteSigner, Record, Sequence, Store, StoreError, postings,
+    Authorizer, Certificate, Entry, Event, Evidence, Fingerprint, Ledger, LedgerError, NoteSigner,
+    Record, Sequence, Store, StoreError, Tile, postings,
 };
 use crate::pki::{Digest, PublicKey};
 use crate::store::line::LEN;
@@ -99,6 +101,7 @@ fn a_good_ledger_is_found_good_in_place_and_by_a_reader() {
         root: checkpoint.root,
         certificates: 300,
         checkpoints: 1,
+        unknown: 0,
         open: 1,
     };
     let before: Vec<_> = listing(folder.path());
@@ -183,7 +186,7 @@ fn a_forger_who_keeps_the_format_is_found_at_the_first_bad_entry() {
     let last = checkpoint.size - 1;
     assert_eq!(last, 43);
     let rest = "are not those that the checkpoint covers";
-    let cases: [Forgery<'_>; 14] = [
+    let cases: [Forgery<'_>; 15] = [
         (&|_| {}, u64::MAX, ""),
         (&|e| edit(e, 0, |e| e.object = "x".into()), last, rest),
         (&|e| edit(e, 5, |e| e.time = e.time.after(std::time::Duration::from_secs(1))), last, rest),
@@ -258,16 +261,101 @@ fn a_forger_who_keeps_the_format_is_found_at_the_first_bad_entry() {
             12,
             "is before",
         ),
+        (
+            &|e| {
+                edit(e, 43, |e| {
+                    let Event::Reservation(r) = &mut e.event else { panic!() };
+                    (r.transaction, r.replaces) = (b"19"[..].into(), None);
+                });
+            },
+            43,
+            "its transaction has a certificate already",
+        ),
     ];
     for (change, at, what) in cases {
         let forged = forge(folder.path(), change);
         let result = verify_folder(forged.path(), &checkpoint);
         if at == u64::MAX {
             assert_eq!(result.unwrap().entries, 44);
+            tails(forged.path(), 44, None);
         } else {
             found(at, what, result);
+            // What a head does not cover is found alike; the whole ledger is covered by none of these.
+            tails(forged.path(), at, (what != rest).then_some(what));
         }
     }
+}
+
+/// Checks the tail behind each of the first `most` entries: the same is `wrong` wherever it begins.
+fn tails(folder: &Path, most: u64, wrong: Option<&str>) {
+    let store = match store(folder) {
+        // What cannot be decoded is seen before that.
+        Err(StoreError::Damaged(said)) if wrong.is_some() => {
+            return assert!(said.contains(&format!("entry {most} ")), "{said}");
+        }
+        opened => opened.unwrap(),
+    };
+    let mut signed = Frontier::new();
+    for size in 0..=most {
+        let result = check_tail(&*store, &signed, issuer_keys());
+        match wrong {
+            None => assert_eq!(result.unwrap().entries, 44, "behind {size}"),
+            Some(what) => {
+                let Err(LedgerError::Store(StoreError::Damaged(said))) = result else {
+                    panic!("behind {size}: {result:?}")
+                };
+                assert!(said.contains(&format!("entry {most}: ")), "behind {size}: {said}");
+                assert!(said.contains(what), "behind {size}: {said}");
+            }
+        }
+        if let Some(entry) = store.read(size, 1).unwrap().first() {
+            signed.push(leaf_hash(entry));
+        }
+    }
+}
+
+/// The writer lets a request that was given up use its one-time challenge again, and so must every
+/// verification; for another request it is used up.
+#[test]
+fn a_one_time_challenge_may_come_again_with_its_own_request_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = ledger(folder.path());
+    let mut first = reservation("one", &new_serial());
+    first.evidence = vec![Evidence {
+        authorizer: Authorizer::OneTimeChallenge,
+        reference: Some(vec![7; 33].into()),
+        detail: None,
+    }];
+    let done = append(&ledger, vec![draft(Event::Reservation(first.clone()))]);
+    append(&ledger, vec![abandon(done[0], &first)]);
+    let mut again = reservation("one", &new_serial());
+    (again.evidence, again.replaces) = (first.evidence, Some(done[0].0));
+    let done = append(&ledger, vec![draft(Event::Reservation(again))]);
+    let key = SoftKey::new("log");
+    let note = wait(ledger.sign_checkpoint(&key, &[])).unwrap();
+    ledger.close().unwrap();
+    drop(ledger);
+    let checkpoint = Checkpoint::open(&note, key.key()).unwrap();
+    assert_eq!(verify_folder(folder.path(), &checkpoint).unwrap().entries, 3);
+    assert_eq!(done[0], Sequence(2));
+    for size in 0..=2 {
+        let store = store(folder.path()).unwrap();
+        let mut signed = Frontier::new();
+        store.read(0, size).unwrap().iter().for_each(|e| signed.push(leaf_hash(e)));
+        assert_eq!(check_tail(&*store, &signed, issuer_keys()).unwrap().entries, 3);
+    }
+    let forged = forge(folder.path(), |entries| {
+        edit(entries, 2, |e| {
+            let Event::Reservation(r) = &mut e.event else { panic!() };
+            r.request.digest = Fingerprint([1; 32]);
+        });
+    });
+    found(2, "one-time challenge was used before", verify_folder(forged.path(), &checkpoint));
+    let store = store(forged.path()).unwrap();
+    let mut signed = Frontier::new();
+    store.read(0, 2).unwrap().iter().for_each(|e| signed.push(leaf_hash(e)));
+    let result = check_tail(&*store, &signed, issuer_keys());
+    assert!(result.unwrap_err().to_string().contains("one-time challenge was used before"));
 }
 
 #[test]
@@ -372,4 +460,57 @@ fn verification_goes_on_beside_appends_and_merges() {
     });
     let verified = store.verify_database(&mut |_| true).unwrap();
     assert!(verified > 40_000, "{verified}");
+}
+
+/// An octet of `tree/` that is wrong is found by a verification, and no tile under the head is served that
+/// has it or stands on it.
+#[test]
+fn a_kept_hash_that_is_not_the_entries_is_found_and_not_served() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, checkpoint) = filled(folder.path(), 300);
+    let ledger = ledger(folder.path());
+    let size = ledger.head().size();
+    let tile = |path: &str| {
+        let tile = Tile::from_path(path).unwrap();
+        ledger.tile(&tile, size).map(|content| content.expect("there is such a tile"))
+    };
+    // 605 entries: two complete tiles, one of the rest, and their level above.
+    let rest = size - 512;
+    let all =
+        ["0/000", "0/001", &format!("0/002.p/{rest}"), "1/000.p/2", "entries/000", "entries/001"];
+    let good: Vec<_> = all.iter().map(|path| tile(path).unwrap()).collect();
+    assert_eq!(verify(&*ledger, size, &checkpoint, None).unwrap().entries, size);
+    // Where, which tile has it, and who stands on it.
+    let cases: [(&str, u64, &[usize]); 5] = [
+        ("0", 0, &[0, 4]),
+        ("0", 32 * 300 + 7, &[1, 5]),
+        ("0", 32 * 604, &[2]),
+        ("1", 31, &[0, 3, 4]),
+        ("1", 32, &[1, 3, 5]),
+    ];
+    for (level, place, bad) in cases {
+        let path = folder.path().join("tree").join(level);
+        let file = fs::File::options().read(true).write(true).open(path).unwrap();
+        let mut octet = [0];
+        file.read_exact_at(&mut octet, place).unwrap();
+        file.write_all_at(&[octet[0] ^ 1], place).unwrap();
+        for (number, path) in all.iter().enumerate() {
+            match tile(path) {
+                Ok(content) => {
+                    assert!(content == good[number], "{path} with octet {place} of {level}");
+                    assert!(!bad.contains(&number), "{path} with octet {place} of {level}");
+                }
+                Err(e) => assert!(e.to_string().contains("tree/"), "{e}"),
+            }
+        }
+        let finding = verify(&*ledger, size, &checkpoint, None).unwrap_err();
+        let what = format!("tree/{level} has another hash {} ", place / 32);
+        assert!(finding.what.contains(&what), "{finding}");
+        // Who reads the files in place sees it but in the last segment, which a start writes anew.
+        let view = JournalView::open(folder.path()).unwrap();
+        let seen = verify(&view, size, &checkpoint, None);
+        assert_eq!(seen.is_err(), place < 32 * 604, "octet {place} of {level}: {seen:?}");
+        file.write_all_at(&octet, place).unwrap();
+    }
+    assert!(all.iter().zip(&good).all(|(path, good)| tile(path).as_ref() == Ok(good)));
 }

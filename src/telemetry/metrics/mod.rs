@@ -11,7 +11,9 @@ mod snapshot;
 
 pub use frontend::FrontendMetrics;
 pub use signer::{Request, SignerMetrics};
-pub use snapshot::{AuthoritySnapshot, CrlSnapshot, SignerSnapshot, TokenSnapshot};
+pub use snapshot::{
+    AuthoritySnapshot, CheckpointSnapshot, CrlSnapshot, SignerSnapshot, TokenSnapshot,
+};
 
 use prometheus::core::Collector;
 use prometheus::{Encoder as _, Registry, TextEncoder};

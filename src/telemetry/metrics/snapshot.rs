@@ -14,10 +14,22 @@ pub struct SignerSnapshot {
     pub started: f64,
     /// Whether nothing is signed (I10).
     pub maintenance: bool,
+    /// When the configuration in force was loaded.
+    pub configured: f64,
+    /// Configurations that were refused since the start.
+    pub reload_failures: u64,
     /// Requests in the signing queue.
     pub queued: u64,
     /// Entries in the ledger.
     pub entries: u64,
+    /// When the last backup was made; nought before the first.
+    pub last_backup: f64,
+    /// The ledger's checkpoints; none where they are not signed.
+    pub checkpoint: Option<CheckpointSnapshot>,
+    /// When the ledger was last verified without a finding; none before the first time.
+    pub verified: Option<f64>,
+    /// Whether a verification found damage.
+    pub verification_failed: bool,
     /// Free bytes on the ledger's file system; none where it does not say.
     pub disk_free: Option<u64>,
     /// The tokens.
@@ -26,6 +38,17 @@ pub struct SignerSnapshot {
     pub authorities: Vec<AuthoritySnapshot>,
     /// The newest CRLs.
     pub crls: Vec<CrlSnapshot>,
+}
+
+/// How far the ledger is signed.
+#[derive(Clone, Debug, Default)]
+pub struct CheckpointSnapshot {
+    /// When the newest checkpoint was signed; none before the first of this start.
+    pub signed: Option<f64>,
+    /// Number of entries under it.
+    pub size: u64,
+    /// Attempts that failed since the start.
+    pub failures: u64,
 }
 
 /// A token.
@@ -96,6 +119,13 @@ impl SignerSnapshot {
             gauge(registry, name, help, &[]).map(|g| g.with_label_values::<&str>(&[]).set(value))
         };
         set("chancery_start_timestamp_seconds", "When the signer started", self.started)?;
+        let help = "When the configuration in force was loaded";
+        set("chancery_config_reload_success_timestamp_seconds", help, self.configured)?;
+        let help = "Configurations that a reload refused";
+        let opts = Opts::new("chancery_config_reload_failures_total", help);
+        registered(registry, IntCounterVec::new(opts, &[]))?
+            .with_label_values::<&str>(&[])
+            .inc_by(self.reload_failures);
         let maintenance = f64::from(u8::from(self.maintenance));
         set("chancery_maintenance_mode", "Whether nothing is signed", maintenance)?;
         set(
@@ -104,6 +134,30 @@ impl SignerSnapshot {
             float(self.queued),
         )?;
         set("chancery_log_tree_size", "Entries in the ledger", float(self.entries))?;
+        let help = "When the last backup was made, 0 before the first";
+        set("chancery_backup_last_success_timestamp_seconds", help, self.last_backup)?;
+        if let Some(checkpoint) = &self.checkpoint {
+            let help = "Entries under the newest signed checkpoint";
+            set("chancery_log_checkpoint_tree_size", help, float(checkpoint.size))?;
+            if let Some(signed) = checkpoint.signed {
+                let help = "When the newest checkpoint was signed";
+                set("chancery_log_checkpoint_timestamp_seconds", help, signed)?;
+            }
+            let help = "Attempts to sign a checkpoint that failed";
+            let opts = Opts::new("chancery_log_checkpoint_failures_total", help);
+            registered(registry, IntCounterVec::new(opts, &[]))?
+                .with_label_values::<&str>(&[])
+                .inc_by(checkpoint.failures);
+        }
+        if let Some(verified) = self.verified {
+            let help = "When the ledger was last verified without a finding";
+            set("chancery_log_verify_last_success_timestamp_seconds", help, verified)?;
+        }
+        let help = "Verifications of the ledger that found damage";
+        let opts = Opts::new("chancery_log_verify_failures_total", help);
+        registered(registry, IntCounterVec::new(opts, &[]))?
+            .with_label_values::<&str>(&[])
+            .inc_by(self.verification_failed.into());
         if let Some(free) = self.disk_free {
             let help = "Free bytes on the ledger's file system";
             set("chancery_log_disk_free_bytes", help, float(free))?;

@@ -160,7 +160,7 @@ async fn pings_keep_an_idle_connection() {
 }
 
 #[tokio::test]
-async fn a_panic_costs_its_own_request_alone() {
+async fn t65_a_panic_costs_its_own_request_alone() {
     let server = Server::start(ServerLimits { in_flight: 1, ..quick() }).await;
     let client = server.client().await;
     for _ in 0..3 {

@@ -107,6 +107,7 @@ fn a_length_bomb_inside_a_body_is_an_error() {
 #[test]
 fn descriptions_come_back() {
     let description = Response::Description {
+        generation: 1,
         endpoints: vec![EndpointDescription {
             name: "device".to_owned(),
             paths: vec!["/scep/device".to_owned()],

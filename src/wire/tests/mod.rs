@@ -57,7 +57,11 @@ fn handle(peer: Peer, request: Request) -> BoxFuture<Response> {
     Box::pin(async move {
         assert_eq!(peer.uid, my_uid());
         let Request::PkiOperation { endpoint, message, .. } = request else {
-            return Response::Description { endpoints: Vec::new(), documents: Vec::new() };
+            return Response::Description {
+                generation: 0,
+                endpoints: Vec::new(),
+                documents: Vec::new(),
+            };
         };
         match endpoint.split_once(' ') {
             Some(("sleep", ms)) => {
@@ -95,7 +99,7 @@ impl Server {
             })
         });
         let task = tokio::spawn(async move {
-            serve(listener, &uids, limits, handler, async {
+            serve(listener, |uid| uids.contains(&uid), limits, handler, async {
                 let _ = stopped.await;
             })
             .await

@@ -5,16 +5,14 @@ use std::time::Instant;
 use crate::devices::Pool;
 use crate::enrol::Bench;
 use crate::report::{Part, Target};
-use crate::{Effort, cpu, raw};
-
-#[path = "../fill.rs"]
-mod fill;
+use crate::{Effort, cpu, fill, ledger, raw};
 
 /// The part `growth`.
 pub fn measure(effort: Effort) {
     let mut part = Part::new("growth");
     let pool = Pool::new();
     let sizes: &[u64] = if effort.smoke { &[0, 1000] } else { &[0, 10_000, 100_000, 1_000_000] };
+    let issuer = fill::Issuer::p256();
     let mut none = None;
     let instance = raw::lab("p-256");
     let (mut at, mut used) = (0, 0);
@@ -29,7 +27,7 @@ pub fn measure(effort: Effort) {
         stopped.stop().unwrap();
         let ledger = fill::open(&stopped.folder().join("state/ledger"));
         let start = Instant::now();
-        fill::fill(&ledger, size - at);
+        fill::fill(&ledger, &issuer, size - at);
         if *size > at {
             let rate = (size - at) as f64 / start.elapsed().as_secs_f64();
             part.figure(
@@ -43,6 +41,7 @@ pub fn measure(effort: Effort) {
         ledger.close().unwrap();
         drop(ledger);
         at = *size;
+        ledger::covered(&mut stopped);
         let start = Instant::now();
         let mut running = Bench::start(stopped, &pool, Some(0)).after(used);
         part.figure(

@@ -1,6 +1,7 @@
 //! How fast the appliance is, against the limits of the same run.
-//! `cargo bench --bench speed -- PART…` with the parts raw, enrol, peer, growth, overload; `--smoke` for a
-//! short run of raw, enrol and overload that fails on errors alone. `make bench` and `make bench-smoke`.
+//! `cargo bench --bench speed -- PART…` with the parts raw, enrol, peer, ledger, growth, overload; `--smoke` for a
+//! short run of raw, enrol and overload that fails on errors alone; `--certificates=N` for a smaller ledger. `make bench` and `make bench-smoke`.
+//! The part timing, by `make timing`, asks whether the time of an answer tells what it should not.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -11,13 +12,19 @@
 mod cpu;
 mod devices;
 mod enrol;
+#[path = "../fill.rs"]
+mod fill;
 mod growth;
+mod ledger;
 mod load;
 mod overload;
 mod peer;
 mod raw;
 #[path = "../report.rs"]
 mod report;
+#[path = "../statistics.rs"]
+mod statistics;
+mod timing;
 
 /// How long and how often is measured.
 #[derive(Clone, Copy)]
@@ -28,16 +35,20 @@ pub struct Effort {
     pub repetitions: usize,
     /// A minute for all, in CI.
     pub smoke: bool,
+    /// How many certificates the part `ledger` works with.
+    pub certificates: u64,
 }
 
 type Measure = fn(Effort);
 
-const PARTS: [(&str, Measure); 5] = [
+const PARTS: [(&str, Measure); 7] = [
     ("raw", raw::measure),
     ("enrol", enrol::measure),
     ("peer", peer::measure),
+    ("ledger", ledger::measure),
     ("growth", growth::measure),
     ("overload", overload::measure),
+    ("timing", timing::measure),
 ];
 
 fn main() {
@@ -48,14 +59,18 @@ fn main() {
     }
     let smoke = names.iter().any(|n| n == "--smoke");
     names.retain(|n| n != "--smoke");
+    let count = names.iter().find_map(|n| n.strip_prefix("--certificates="));
+    let certificates = count.map_or(1_000_000, |n| n.parse().expect("a number of certificates"));
+    names.retain(|n| !n.starts_with("--"));
     let effort = match smoke {
-        true => Effort { seconds: 2.0, repetitions: 1, smoke },
-        false => Effort { seconds: 6.0, repetitions: 3, smoke },
+        true => Effort { seconds: 2.0, repetitions: 1, smoke, certificates: 5_000 },
+        false => Effort { seconds: 6.0, repetitions: 3, smoke, certificates },
     };
     if names.is_empty() {
-        let all =
-            if smoke { &["raw", "enrol", "overload"][..] } else { &PARTS.map(|(n, _)| n)[..] };
-        names = all.iter().map(|n| (*n).to_owned()).collect();
+        // `timing` is no speed and wants another build.
+        let in_smoke = ["raw", "enrol", "overload"];
+        let all = PARTS.iter().map(|(n, _)| *n).filter(|n| *n != "timing");
+        names = all.filter(|n| !smoke || in_smoke.contains(n)).map(str::to_owned).collect();
     }
     for name in &names {
         let Some((_, measure)) = PARTS.iter().find(|(n, _)| n == name) else {

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use softhsm_test::client::{Server, der};
-use softhsm_test::instance::free_port;
+use softhsm_test::instance::Port;
 
 use crate::devices::Pool;
 use crate::enrol::Bench;
@@ -33,9 +33,17 @@ fn start(folder: &Path) -> (Peer, Server) {
         .status()
         .expect("scepserver of Debian's package scep: scripts/deps bench installs it");
     assert!(made.success());
-    let port = free_port().unwrap();
+    let port = Port::take().unwrap();
     let child = Command::new("scepserver")
-        .args(["-challenge", CHALLENGE, "-allowrenew", "0", "-port", &port.to_string(), "-depot"])
+        .args([
+            "-challenge",
+            CHALLENGE,
+            "-allowrenew",
+            "0",
+            "-port",
+            &port.number().to_string(),
+            "-depot",
+        ])
         .arg(folder.join("depot"))
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -44,7 +52,7 @@ fn start(folder: &Path) -> (Peer, Server) {
     let peer = Peer(child);
     let began = Instant::now();
     loop {
-        match Server::discover(&format!("http://127.0.0.1:{port}/scep")) {
+        match Server::discover(&format!("http://127.0.0.1:{}/scep", port.number())) {
             Ok(server) => return (peer, server),
             Err(e) => assert!(began.elapsed() < Duration::from_secs(20), "{e}"),
         }

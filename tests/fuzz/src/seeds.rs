@@ -11,13 +11,15 @@ use std::time::Duration;
 
 use chancery::ceremony::transcript::{Fact, Mode, Outcome, ToolRecord, Writer};
 use chancery::clock::{SystemClock, Timestamp};
+use chancery::cms::{self, EnvelopedData, PasswordKey, Receiver};
 use chancery::ledger::{
-    Authorizer, Bytes, Draft, Entry, Event, Evidence, Fingerprint, Reservation, SealedRequest,
-    Sequence, Tile, checkpoint::Checkpoint, merkle,
+    Authorizer, BackupFile, Bytes, Draft, Entry, Event, Evidence, Fingerprint, Manifest,
+    Reservation, SealedRequest, Sequence, Tile, checkpoint::Checkpoint, merkle,
 };
 use chancery::pki::crl::{CrlContent, PreparedCrl, RevocationReason, RevokedCertificate};
 use chancery::pki::{Certificate, Digest, SerialNumber, SignatureAlgorithm, parse_name};
 use chancery::random::SystemRandom;
+use chancery::secret::Secret;
 use chancery::wire::frame::{self, Kind};
 use chancery::wire::hello::{Hello, Verdict};
 use chancery::wire::{Refusal, admin, frontend};
@@ -65,10 +67,12 @@ fn write() -> Result {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     recorded(&corpus, &root)?;
     messages(&corpus)?;
+    passwords(&corpus)?;
     certificates(&corpus)?;
     ledger(&corpus)?;
     wire(&corpus)?;
     ceremony(&corpus, &root)?;
+    files(&corpus, &root)?;
     let config = include_str!("../seeds/chancery.toml");
     corpus.text("config", "laboratory", config)
 }
@@ -133,6 +137,25 @@ fn messages(corpus: &Corpus) -> Result {
                 corpus.add(target, &format!("{kind}-{number}"), &signed)?;
             }
             corpus.text("get_transport", &format!("{kind}-{number}"), &encode_block(&signed))?;
+        }
+    }
+    Ok(())
+}
+
+/// Content keys under a password.
+fn passwords(corpus: &Corpus) -> Result {
+    for cipher in [cms::Cipher::Aes128Cbc, cms::Cipher::DesEde3Cbc] {
+        let key = PasswordKey::derive(&Secret::new(b"word".to_vec()), cipher, &SystemRandom)?;
+        let sealed = cms::seal(&[0x30, 0], Receiver::Password(&key), cipher, &SystemRandom)?;
+        corpus.add("enveloped_data", &format!("password-{cipher}"), &sealed)?;
+        let envelope = EnvelopedData::from_ber(&sealed, &cms::Limits::default())?;
+        if let [cms::Recipient::Password(der)] = envelope.recipients() {
+            corpus.add("password_recipient", cipher.name(), der)?;
+            // Few enough iterations for the fuzzer to go on to the unwrapping: 10000 becomes 16.
+            let few = der.windows(4).position(|w| w == [2, 2, 0x27, 0x10]).ok_or("the count")?;
+            let mut der = der.clone();
+            der[few + 2..few + 4].copy_from_slice(&[0, 16]);
+            corpus.add("password_recipient", &format!("{cipher}-few"), &der)?;
         }
     }
     Ok(())
@@ -267,6 +290,41 @@ fn wire(corpus: &Corpus) -> Result {
 
 fn encoded<T: Serialize>(value: &T) -> Result<Vec<u8>> {
     Ok(postcard::to_stdvec(value)?)
+}
+
+/// What lies in files: lists of keys, manifests, segments of a journal, HSM profiles.
+fn files(corpus: &Corpus, root: &Path) -> Result {
+    for entry in fs::read_dir(root.join("pkcs11-profiles"))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|e| e == "toml") {
+            let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("profile");
+            corpus.add("hsm_profile", name, &fs::read(&path)?)?;
+        }
+    }
+    corpus.text("key_blocklist", "two", "# leaked\n0011223344556677\n\n8899aabbccddeeff\n")?;
+    let manifest = Manifest {
+        time: Timestamp::from_unix_millis(1_800_000_000_000),
+        software: "chancery 0.0.0".into(),
+        epoch: 1,
+        size: 7,
+        root: [7; 32],
+        files: vec![BackupFile { path: "ledger/x.journal".into(), length: 9, digest: [9; 32] }],
+    };
+    corpus.text("backup_manifest", "one", &manifest.text())?;
+    corpus.text("backup_manifest", "note", &format!("{}\n— fuzz x\n", manifest.text()))?;
+    // Two records of one commit, without the sums that the target makes right.
+    let mut segment = b"chancery-ledger\n\0\x01\0\0".to_vec();
+    segment.extend([0; 28]);
+    for (sequence, flags) in [(0u64, 0u8), (1, 1)] {
+        segment.extend([0xca, flags, 0, 5, 0, 0, 0, 0]);
+        segment.extend(sequence.to_be_bytes());
+        segment.extend([0; 8 + 32]);
+        segment.extend(b"entry");
+    }
+    corpus.add("journal", "two", &segment)?;
+    // And one that ends in the middle of its second record.
+    segment.truncate(segment.len() - 9);
+    corpus.add("journal", "torn", &segment)
 }
 
 fn ceremony(corpus: &Corpus, root: &Path) -> Result {

@@ -9,6 +9,7 @@ use openssl::x509::X509Req;
 fuzz_target!(|data: &[u8]| {
     let Ok(request) = CertificateRequest::from_der(data) else { return };
     let _ = request.challenge();
+    let _ = request.validity_wish();
     let _ = name::display(request.subject());
     let _ = check_name(request.subject(), &NameRules::default());
     for extension in request.extensions() {
