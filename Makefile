@@ -103,13 +103,15 @@ powercut: ## Cut the power of a running instance's disk ROUNDS times (20), on ex
 	@CARGOFLAGS="$(CARGOFLAGS)" ROUNDS=$${ROUNDS:-20} scripts/powercut
 
 .PHONY: bench
-bench: ## Measure the appliance against its limits (PART=raw, enrol, peer, ledger, growth or overload); target/bench/report.md
+bench: ## Measure the appliance against its limits (PART=raw, enrol, network, peer, ledger, growth or overload); target/bench/report.md
 	@scripts/deps build demo test bench
+	cargo build --release -p p11shim $(CARGOFLAGS)
 	cargo bench --bench speed $(CARGOFLAGS) -- $(PART)
 
 .PHONY: bench-smoke
 bench-smoke: ## A minute of the same in the development build; fails on errors alone
 	@scripts/deps build demo test
+	cargo build -p p11shim $(CARGOFLAGS)
 	cargo bench --profile dev --bench speed $(CARGOFLAGS) -- --smoke
 
 .PHONY: timing

@@ -22,6 +22,11 @@ use crate::pki::PublicKey;
 use crate::secret::Secret;
 use crate::signing::{BoxFuture, KeyUnwrapper, KeyUseError};
 
+/// After how many milliseconds a raw decryption that failed is tried again, each time after one of ours
+/// worked: an HSM that fails now and then must not cost a device its transaction. What fails each time
+/// is taken for the ciphertext's doing, and gets a substitute.
+const AGAIN_AFTER_MS: [u64; 5] = [0, 50, 100, 200, 400];
+
 /// A key of the token that undoes key transport.
 pub struct HsmUnwrapper {
     pub(super) shared: Arc<Shared>,
@@ -64,20 +69,26 @@ impl HsmUnwrapper {
         let substitute = self.substitute(&encrypted_key, key_len)?;
         let plausible = is_plausible(&encrypted_key, &self.modulus);
         let ciphertext = if plausible { encrypted_key } else { self.canary.clone() };
-        let decrypted =
-            self.shared.call(&self.key, Operation::Decrypt(mechanism, ciphertext), None).await;
+        let operation = Operation::Decrypt(mechanism, ciphertext);
+        let mut decrypted = self.shared.call(&self.key, operation.clone(), None).await;
+        if mechanism == DecryptMechanism::Raw {
+            for pause in AGAIN_AFTER_MS {
+                if !matches!(decrypted, Err(JobError::CiphertextRefused)) {
+                    break;
+                }
+                // No ciphertext should be able to do this. Where ours fails too it is the HSM.
+                tokio::time::sleep(Duration::from_millis(pause)).await;
+                let canary = Operation::Decrypt(mechanism, self.canary.clone());
+                self.shared.call(&self.key, canary, None).await?;
+                decrypted = self.shared.call(&self.key, operation.clone(), None).await;
+            }
+        }
         if let Some(moment) = not_before {
             tokio::time::sleep_until(moment.into()).await;
         }
         match decrypted {
             Ok(answer) => {
                 Ok(self.decoded(transport, mechanism, answer.output, substitute, plausible))
-            }
-            Err(JobError::CiphertextRefused) if mechanism == DecryptMechanism::Raw => {
-                // No ciphertext should be able to do this: is it the HSM, or is it this one?
-                let canary = Operation::Decrypt(mechanism, self.canary.clone());
-                self.shared.call(&self.key, canary, None).await?;
-                Ok(substitute)
             }
             // Of no length that a key has, so that nothing is decrypted: the caller can tell.
             Err(JobError::CiphertextRefused) if !Safeguard::ImplicitRejection.holds() => {

@@ -31,7 +31,8 @@ impl Part {
         Self { name, figures: Vec::new(), remarks: Vec::new() }
     }
 
-    /// Adds a figure: the median of `values`, with the limit of the same run where there is one.
+    /// Adds a figure: the median of `values`, with the limit of the same run where there is one. Whether it
+    /// has missed its target.
     pub fn figure(
         &mut self,
         name: &str,
@@ -39,7 +40,7 @@ impl Part {
         values: &[f64],
         limit: Option<f64>,
         target: Option<Target>,
-    ) {
+    ) -> bool {
         let mut sorted = values.to_vec();
         sorted.sort_by(f64::total_cmp);
         let value = sorted[sorted.len() / 2];
@@ -56,6 +57,7 @@ impl Part {
         });
         println!("{}", line(&figure));
         self.figures.push(figure);
+        met == Some(false)
     }
 
     /// Adds a sentence for people.

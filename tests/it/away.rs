@@ -8,7 +8,7 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use softhsm_test::client::{Delivery, Device, Draft, Server, http};
 use softhsm_test::instance::{Instance, Options, Service, chancery};
 
-use crate::common::{good, granted, ledger, run};
+use crate::common::{good, granted, ledger};
 
 /// The folder of SoftHSM's one token somewhere under `folder`.
 pub fn token(folder: &Path) -> Option<PathBuf> {
@@ -108,43 +108,4 @@ fn row_084_without_its_hsm_it_says_503_and_comes_back_by_itself() {
     assert_eq!(count("reservation"), count("certificate") + count("abandoned"));
     let statuses = instance.stop().unwrap();
     assert!(statuses.iter().all(|s| s.success()), "{statuses:?}");
-}
-
-/// Another token in the place of ours, with the same label and PIN but other keys and another serial number, is
-/// not ours: nothing is done with it, and nobody's request is lost.
-#[test]
-fn a_replaced_token_is_not_used_and_ours_is_found_again() {
-    let instance = Instance::serve().unwrap();
-    let server = instance.server().unwrap();
-    let (before, old) = good(&instance, &server, "before");
-    let certificate = granted(&instance, &server, &before, &old);
-    let there = token(instance.folder()).expect("a token");
-    let away = instance.folder().join("away");
-    std::fs::rename(&there, &away).unwrap();
-    let pin = |name: &str| std::fs::read_to_string(instance.folder().join(name)).unwrap();
-    run(Command::new("softhsm2-util")
-        .args(["--init-token", "--free", "--label", "chancery-lab"])
-        .args(["--pin", pin("pin").trim(), "--so-pin", pin("so-pin").trim()])
-        .env("SOFTHSM2_CONF", instance.folder().join("softhsm2.conf")));
-    let other = token(instance.folder()).expect("another token");
-    assert_ne!(other, there);
-
-    let (device, draft) = good(&instance, &server, "meanwhile");
-    let start = Instant::now();
-    // Long enough for several attempts of the signer to bring its token back.
-    while start.elapsed() < Duration::from_secs(8) {
-        assert_eq!(ask(&server, &device, &draft).status, 503);
-        std::thread::sleep(Duration::from_millis(200));
-    }
-    std::fs::rename(&other, instance.folder().join("other")).unwrap();
-    std::fs::rename(&away, &there).unwrap();
-    let start = Instant::now();
-    while ask(&server, &device, &draft).status == 503 {
-        assert!(start.elapsed() < Duration::from_secs(60), "not back:\n{}", instance.logs());
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    eprintln!("back after {:.1?}", start.elapsed());
-    granted(&instance, &server, &device, &draft);
-    assert_eq!(granted(&instance, &server, &before, &old), certificate);
-    instance.ask(&["ledger", "verify"]).unwrap();
 }

@@ -7,10 +7,11 @@ use std::path::PathBuf;
 use chancery::hsm::Profile;
 use softhsm_test::instance::Instance;
 
-/// The shim's control file and record.
+/// The shim's control file and records.
 pub struct Shim {
     control: PathBuf,
     record: PathBuf,
+    played: PathBuf,
 }
 
 /// A call of C_Sign.
@@ -31,10 +32,11 @@ impl Shim {
         let real = Profile::load("softhsm2").unwrap().module_path(None).unwrap();
         let at = |name| instance.folder().join(name);
         let (control, record) = (at("shim-rules"), at("shim-record"));
+        let played = at("shim-played");
         fs::write(&control, "").unwrap();
         let environment = format!(
             "environment = {{ P11SHIM_MODULE = {real:?}, P11SHIM_CONTROL = {control:?}, \
-             P11SHIM_RECORD = {record:?}, "
+             P11SHIM_RECORD = {record:?}, P11SHIM_PLAYED = {played:?}, "
         );
         instance
             .configure(|text| {
@@ -44,7 +46,7 @@ impl Shim {
                 )
             })
             .unwrap();
-        Self { control, record }
+        Self { control, record, played }
     }
 
     /// From now on, what the lines say (`tests/shim/src/rules.rs`); nothing of what was said before.
@@ -53,6 +55,12 @@ impl Shim {
         let new = self.control.with_extension("new");
         fs::write(&new, format!("{lines}\n")).unwrap();
         fs::rename(new, &self.control).unwrap();
+    }
+
+    /// How often the rule of this line has come true since the shim is there.
+    pub fn played(&self, line: &str) -> usize {
+        let text = fs::read_to_string(&self.played).unwrap_or_default();
+        text.lines().filter(|l| *l == line).count()
     }
 
     /// Every signature that was asked for since the record was begun, in order.

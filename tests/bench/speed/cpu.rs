@@ -1,5 +1,7 @@
 //! Processors: pinning, and what processes used.
 
+use std::collections::BTreeMap;
+
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// Runs `work` with this thread, and every thread and process that it starts, on one processor only.
@@ -29,32 +31,63 @@ pub struct Use {
 
 /// What the process and its children have used, each with its role (`signer`, `frontend`, …).
 pub fn family(parent: u32) -> Vec<(String, Use)> {
-    let mut all = Vec::new();
-    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-        let Some(id) = entry.file_name().to_str().and_then(|n| n.parse::<u32>().ok()) else {
-            continue;
-        };
-        let read =
-            |name: &str| std::fs::read_to_string(format!("/proc/{id}/{name}")).unwrap_or_default();
-        let stat = read("stat");
-        let Some((_, rest)) = stat.rsplit_once(')') else { continue };
-        let fields: Vec<&str> = rest.split_whitespace().collect();
-        if id != parent && fields.get(1).and_then(|p| p.parse().ok()) != Some(parent) {
-            continue;
-        }
-        let ticks: f64 = [11, 12].iter().filter_map(|i| fields[*i].parse::<f64>().ok()).sum();
-        let status = read("status");
+    let used = |(id, role): (u32, String)| {
+        let status = read(&format!("/proc/{id}/status"));
         let mib = |field: &str| {
             let line = status.lines().find_map(|l| l.strip_prefix(field));
             line.and_then(|l| l.split_whitespace().next()?.parse::<f64>().ok()).unwrap_or(0.0)
                 / 1024.0
         };
-        let role = read("cmdline").split('\0').nth(1).unwrap_or_default().to_owned();
-        // A tick is a hundredth of a second on every Linux of today.
-        all.push((
-            role,
-            Use { seconds: ticks / 100.0, peak_mib: mib("VmHWM:"), now_mib: mib("VmRSS:") },
-        ));
+        let seconds = seconds(&format!("/proc/{id}/stat"));
+        (role, Use { seconds, peak_mib: mib("VmHWM:"), now_mib: mib("VmRSS:") })
+    };
+    processes(parent).into_iter().map(used).collect()
+}
+
+/// Seconds of processor time of each kind of thread in the process and its children: `signer: hsm`.
+pub fn threads(parent: u32) -> BTreeMap<String, f64> {
+    let mut all = BTreeMap::new();
+    for (id, role) in processes(parent) {
+        for task in std::fs::read_dir(format!("/proc/{id}/task")).unwrap().flatten() {
+            let at = task.path();
+            let name = read(&at.join("comm").to_string_lossy());
+            // Threads of one kind are numbered.
+            let kind = name.trim().trim_end_matches(|c: char| c.is_ascii_digit() || c == '-');
+            *all.entry(format!("{role}: {kind}")).or_insert(0.0) +=
+                seconds(&at.join("stat").to_string_lossy());
+        }
     }
     all
+}
+
+/// The process and its children, each with its role.
+pub fn processes(parent: u32) -> Vec<(u32, String)> {
+    let ids = std::fs::read_dir("/proc").unwrap().flatten();
+    let ids = ids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let of_family = |id: &u32| {
+        let stat = fields(&format!("/proc/{id}/stat"));
+        *id == parent || stat.get(1).and_then(|p| p.parse().ok()) == Some(parent)
+    };
+    let role = |id| read(&format!("/proc/{id}/cmdline")).split('\0').nth(1).map(str::to_owned);
+    ids.filter(of_family).map(|id| (id, role(id).unwrap_or_default())).collect()
+}
+
+/// What the file holds; nothing where its process has ended.
+fn read(path: &str) -> String {
+    std::fs::read_to_string(path).unwrap_or_default()
+}
+
+/// The fields of a `stat` after the name, which may hold anything.
+fn fields(path: &str) -> Vec<String> {
+    let stat = read(path);
+    let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    rest.split_whitespace().map(str::to_owned).collect()
+}
+
+/// Processor time, in the kernel and outside of it.
+fn seconds(stat: &str) -> f64 {
+    let fields = fields(stat);
+    let ticks = [11, 12].iter().filter_map(|i| fields.get(*i)?.parse::<f64>().ok());
+    // A tick is a hundredth of a second on every Linux of today.
+    ticks.sum::<f64>() / 100.0
 }

@@ -1,6 +1,8 @@
 //! Many devices with distinct RSA keys, made quickly: each key is another pair out of a few primes. Good
 //! enough for a measurement, and for nothing else.
 
+use std::sync::LazyLock;
+
 use openssl::bn::{BigNum, BigNumContext};
 use openssl::pkey::PKey;
 use openssl::rsa::RsaPrivateKeyBuilder;
@@ -23,8 +25,14 @@ const PRIMES: usize = 220;
 pub struct Pool(Vec<BigNum>);
 
 impl Pool {
-    /// Makes the primes on all processors.
-    pub fn new() -> Self {
+    /// The primes, made when they are first needed.
+    pub fn shared() -> &'static Self {
+        static POOL: LazyLock<Pool> = LazyLock::new(Pool::new);
+        &POOL
+    }
+
+    /// Makes them on all processors.
+    fn new() -> Self {
         let made = in_parallel(PRIMES, |_| {
             let mut prime = BigNum::new().unwrap();
             loop {

@@ -1,5 +1,6 @@
 //! Enrolments end to end: real HTTP, distinct keys, every CertRep verified after the timed part.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use softhsm_test::client::Server;
@@ -7,7 +8,8 @@ use softhsm_test::instance::Instance;
 
 use crate::devices::{Pool, Ready};
 use crate::report::{Part, Target};
-use crate::{Effort, cpu, load, raw};
+use crate::statistics::median;
+use crate::{Effort, cpu, load, profile, raw};
 
 /// A started instance, its endpoint and its requests.
 pub struct Bench<'a> {
@@ -50,6 +52,11 @@ impl<'a> Bench<'a> {
         cpu::family(self.instance.service("serve").unwrap().pid())
     }
 
+    /// Seconds of processor time of each kind of the service's threads.
+    fn threads(&mut self) -> BTreeMap<String, f64> {
+        cpu::threads(self.instance.service("serve").unwrap().pid())
+    }
+
     /// One measurement: as many requests as fit into the time, warmed up before.
     pub fn measure(
         &mut self,
@@ -73,13 +80,13 @@ fn processor_seconds(all: &[(String, cpu::Use)], role: &str) -> f64 {
 /// The part `enrol`.
 pub fn measure(effort: Effort) {
     let mut part = Part::new("enrol");
-    let pool = Pool::new();
+    let pool = Pool::shared();
     for kind in raw::KINDS {
         let all: &[usize] = if effort.smoke { &[32] } else { &[1, 8, 32, 128] };
-        pinned(&mut part, &pool, kind, true, all, effort);
+        pinned(&mut part, pool, kind, true, all, effort);
         if !effort.smoke {
-            pinned(&mut part, &pool, kind, false, &[32], effort);
-            unpinned(&mut part, &pool, kind, effort);
+            pinned(&mut part, pool, kind, false, &[32], effort);
+            unpinned(&mut part, pool, kind, effort);
         }
     }
     part.remark("With prime_test = false the profile leaves out the primality test of RSA moduli, the costliest check of a key.");
@@ -109,8 +116,9 @@ fn pinned(
         let mut rates = Vec::new();
         let (mut p50, mut p99) = (Vec::new(), Vec::new());
         let (mut signer, mut frontend) = (Vec::new(), Vec::new());
+        let mut stages: BTreeMap<String, Vec<f64>> = BTreeMap::new();
         for _ in 0..effort.repetitions {
-            let before = bench.used();
+            let (before, threads) = (bench.used(), bench.threads());
             let outcome =
                 bench.measure(*connections, warm.max(limit.rate), effort.seconds, Some(1));
             let after = bench.used();
@@ -122,11 +130,15 @@ fn pinned(
             p99.push(outcome.latency_ms(0.99));
             signer.push(spent("signer") * 1e6);
             frontend.push(spent("frontend") * 1e6);
+            for (kind, seconds) in bench.threads() {
+                let spent = seconds - threads.get(&kind).unwrap_or(&0.0);
+                stages.entry(kind).or_default().push(spent / count * 1e6);
+            }
         }
         let name = format!("{kind} CA, pinned, {connections} connections{label}");
         let wanted = if kind == "rsa-2048" { 0.85 } else { 0.80 };
         let target = (*connections == 32).then_some(Target::AtLeast(wanted));
-        part.figure(&name, "enrolments/s", &rates, Some(limit.rate), target);
+        let mut missed = part.figure(&name, "enrolments/s", &rates, Some(limit.rate), target);
         part.figure(&format!("{name}: p50"), "ms", &p50, None, None);
         part.figure(&format!("{name}: p99"), "ms", &p99, None, None);
         if *connections == 1 {
@@ -149,10 +161,22 @@ fn pinned(
                 None,
                 None,
             );
+            for (kind, spent) in stages.iter().filter(|(_, s)| median(s) >= 1.0) {
+                part.figure(&format!("{name}: CPU of {kind}"), "µs", spent, None, None);
+            }
             let own: Vec<f64> =
                 signer.iter().zip(&frontend).map(|(s, f)| s + f - limit.cpu * 1e6).collect();
-            let name = format!("{name}: the appliance's own CPU");
-            part.figure(&name, "µs", &own, Some(250.0), Some(Target::AtMost(1.0)));
+            let own_name = format!("{name}: the appliance's own CPU");
+            missed |= part.figure(&own_name, "µs", &own, Some(250.0), Some(Target::AtMost(1.0)));
+            if missed {
+                let parent = bench.instance.service("serve").unwrap().pid();
+                let ready = bench.requests((warm.max(limit.rate) * effort.seconds) as usize);
+                let found = profile::during(parent, || {
+                    let limit = Duration::from_secs_f64(effort.seconds);
+                    cpu::on(Some(1), || load::run(&bench.server, &ready, *connections, limit));
+                });
+                part.remark(format!("{name}: where the service's processor time goes.\n\n{found}"));
+            }
         }
     }
     let peak: f64 = bench.used().iter().map(|(_, u)| u.peak_mib).sum();

@@ -10,7 +10,7 @@ use crate::{Effort, cpu, fill, ledger, raw};
 /// The part `growth`.
 pub fn measure(effort: Effort) {
     let mut part = Part::new("growth");
-    let pool = Pool::new();
+    let pool = Pool::shared();
     let sizes: &[u64] = if effort.smoke { &[0, 1000] } else { &[0, 10_000, 100_000, 1_000_000] };
     let issuer = fill::Issuer::p256();
     let mut none = None;
@@ -43,7 +43,7 @@ pub fn measure(effort: Effort) {
         at = *size;
         ledger::covered(&mut stopped);
         let start = Instant::now();
-        let mut running = Bench::start(stopped, &pool, Some(0)).after(used);
+        let mut running = Bench::start(stopped, pool, Some(0)).after(used);
         part.figure(
             &format!("{size} certificates: start"),
             "s",

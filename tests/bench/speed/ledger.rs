@@ -130,11 +130,11 @@ fn in_service(
     after: impl FnOnce(&mut Part),
 ) {
     let most = Some(Target::AtMost(1.0));
-    let pool = Pool::new();
+    let pool = Pool::shared();
     let first = covered(&mut instance);
     part.figure("first start, of entries that no head covers", "s", &[first], None, None);
     let start = Instant::now();
-    let mut running = Bench::start(instance, &pool, None);
+    let mut running = Bench::start(instance, pool, None);
     let clean = start.elapsed().as_secs_f64();
     part.figure("start after a clean stop", "s", &[clean], Some(5.0), most);
     running.measure(16, 300.0, effort.seconds, None);
@@ -157,7 +157,7 @@ fn in_service(
     let mut instance = running.instance;
     instance.kill().unwrap();
     let start = Instant::now();
-    let mut running = Bench::start(instance, &pool, None).after(asked);
+    let mut running = Bench::start(instance, pool, None).after(asked);
     let killed = start.elapsed().as_secs_f64();
     part.figure("start after a kill", "s", &[killed], Some(5.0), most);
     running.measure(16, 300.0, 1.0, None);

@@ -1,6 +1,6 @@
 //! How fast the appliance is, against the limits of the same run.
-//! `cargo bench --bench speed -- PART…` with the parts raw, enrol, peer, ledger, growth, overload; `--smoke` for a
-//! short run of raw, enrol and overload that fails on errors alone; `--certificates=N` for a smaller ledger. `make bench` and `make bench-smoke`.
+//! `cargo bench --bench speed -- PART…` with the parts raw, enrol, network, peer, ledger, growth, overload; `--smoke` for a
+//! short run of raw, enrol, network and overload that fails on errors alone; `--certificates=N` for a smaller ledger. `make bench` and `make bench-smoke`.
 //! The part timing, by `make timing`, asks whether the time of an answer tells what it should not.
 #![allow(
     clippy::unwrap_used,
@@ -17,11 +17,16 @@ mod fill;
 mod growth;
 mod ledger;
 mod load;
+mod network;
 mod overload;
 mod peer;
+mod profile;
 mod raw;
 #[path = "../report.rs"]
 mod report;
+#[path = "../../it/shim.rs"]
+#[expect(dead_code, reason = "the tests also read what was signed")]
+mod shim;
 #[path = "../statistics.rs"]
 mod statistics;
 mod timing;
@@ -41,9 +46,10 @@ pub struct Effort {
 
 type Measure = fn(Effort);
 
-const PARTS: [(&str, Measure); 7] = [
+const PARTS: [(&str, Measure); 8] = [
     ("raw", raw::measure),
     ("enrol", enrol::measure),
+    ("network", network::measure),
     ("peer", peer::measure),
     ("ledger", ledger::measure),
     ("growth", growth::measure),
@@ -68,7 +74,7 @@ fn main() {
     };
     if names.is_empty() {
         // `timing` is no speed and wants another build.
-        let in_smoke = ["raw", "enrol", "overload"];
+        let in_smoke = ["raw", "enrol", "network", "overload"];
         let all = PARTS.iter().map(|(n, _)| *n).filter(|n| *n != "timing");
         names = all.filter(|n| !smoke || in_smoke.contains(n)).map(str::to_owned).collect();
     }

@@ -17,11 +17,11 @@ const CONNECTIONS: usize = 192;
 /// The part `overload`.
 pub fn measure(effort: Effort) {
     let mut part = Part::new("overload");
-    let pool = Pool::new();
+    let pool = Pool::shared();
     let instance = raw::lab("p-256");
     // A queue that the connections can fill, so that there is something to refuse.
     instance.configure(|c| c.replace("[signer]\n", "[signer]\nqueue = 32\n")).unwrap();
-    let mut bench = Bench::start(instance, &pool, Some(0));
+    let mut bench = Bench::start(instance, pool, Some(0));
     bench.measure(8, 300.0, 1.0, Some(1));
     let peak = bench.measure(32, 600.0, effort.seconds, Some(1)).rate();
     let seconds = if effort.smoke { 6.0 } else { 60.0 };

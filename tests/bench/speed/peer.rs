@@ -72,7 +72,7 @@ fn granted(outcome: &load::Outcome) {
 /// The part `peer`.
 pub fn measure(effort: Effort) {
     let mut part = Part::new("peer");
-    let pool = Pool::new();
+    let pool = Pool::shared();
     let folder = tempfile::tempdir().unwrap();
     let (_peer, server) = cpu::on(Some(0), || start(folder.path()));
     let limit = Duration::from_secs_f64(effort.seconds);
@@ -91,7 +91,7 @@ pub fn measure(effort: Effort) {
     part.figure("micromdm scep, RSA-2048 CA, 32 connections", "enrolments/s", &theirs, None, None);
     theirs.sort_by(f64::total_cmp);
     let peer = theirs[theirs.len() / 2];
-    let mut bench = Bench::start(raw::lab("rsa-2048"), &pool, Some(0));
+    let mut bench = Bench::start(raw::lab("rsa-2048"), pool, Some(0));
     bench.measure(8, 300.0, 1.0, Some(1));
     let ours: Vec<f64> = (0..effort.repetitions)
         .map(|_| bench.measure(32, 400.0, effort.seconds, Some(1)).rate())

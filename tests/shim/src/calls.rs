@@ -1,9 +1,9 @@
 //! The functions that are taken over.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use cryptoki_sys::*;
 
@@ -19,6 +19,8 @@ struct Session {
 }
 
 static SESSIONS: Mutex<Option<HashMap<CK_SESSION_HANDLE, Session>>> = Mutex::new(None);
+/// Sessions that were killed and not closed since.
+static DEAD: Mutex<BTreeSet<CK_SESSION_HANDLE>> = Mutex::new(BTreeSet::new());
 static KILLED: AtomicU64 = AtomicU64::new(0);
 static LOGGED_OUT: AtomicU64 = AtomicU64::new(0);
 
@@ -27,25 +29,42 @@ fn sessions<T>(f: impl FnOnce(&mut HashMap<CK_SESSION_HANDLE, Session>) -> T) ->
     f(guard.get_or_insert_with(HashMap::new))
 }
 
+fn dead<T>(f: impl FnOnce(&mut BTreeSet<CK_SESSION_HANDLE>) -> T) -> T {
+    f(&mut DEAD.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
 /// What the rules want done with a call.
 struct Plan {
     fail: Option<CK_RV>,
     corrupt: bool,
+    /// Until when the call has its lane.
+    booked: Option<Instant>,
+}
+
+impl Plan {
+    /// Waits until the lane's time is over. What the real module needs is part of that time.
+    fn serve(&self) {
+        if let Some(end) = self.booked {
+            std::thread::sleep(end.saturating_duration_since(Instant::now()));
+        }
+    }
 }
 
 /// Waits as the rules say; what is to become of the call.
 fn before(function: &str) -> Plan {
-    let (acts, rtt, lane, down, kill, logout) = rules::with(|r| {
-        let lane = if matches!(function, "C_Sign" | "C_Decrypt") { r.book() } else { None };
-        (r.acts(function), r.rtt, lane, r.down, r.kill_sessions, r.logout)
+    let (acts, rtt, booked, down, kill, logout) = rules::with(|r| {
+        let booked = if matches!(function, "C_Sign" | "C_Decrypt") { r.book() } else { None };
+        (r.acts(function), r.rtt, booked, r.down, r.kill_sessions, r.logout)
     });
     if KILLED.fetch_max(kill, Ordering::Relaxed) < kill {
+        record::played(&format!("kill_sessions={kill}"));
         kill_sessions();
     }
     if LOGGED_OUT.fetch_max(logout, Ordering::Relaxed) < logout {
+        record::played(&format!("logout={logout}"));
         log_out();
     }
-    let mut plan = Plan { fail: down, corrupt: false };
+    let mut plan = Plan { fail: down, corrupt: false, booked };
     let mut wait = rtt;
     for act in acts {
         match act {
@@ -54,21 +73,19 @@ fn before(function: &str) -> Plan {
             Act::Corrupt => plan.corrupt = true,
         }
     }
-    let booked = lane.map_or(Duration::ZERO, |end| end.saturating_duration_since(Instant::now()));
-    if !(wait + booked).is_zero() {
-        std::thread::sleep(wait + booked);
+    if !wait.is_zero() {
+        std::thread::sleep(wait);
     }
     plan
 }
 
-/// The real module closes every session that we know, without telling the caller.
+/// Every session that we know is gone from now on, and with the last one the login. The real module keeps
+/// them until their owners close them: SoftHSM crashes where another thread closes a session in use.
 fn kill_sessions() {
-    let all: Vec<CK_SESSION_HANDLE> = sessions(|s| s.drain().map(|(handle, _)| handle).collect());
-    let Some(close) = real().and_then(|r| r.C_CloseSession) else { return };
-    for handle in all {
-        // SAFETY: a session of the real module; that it may be gone is an error code.
-        unsafe { close(handle) };
-    }
+    log_out();
+    let killed: Vec<CK_SESSION_HANDLE> =
+        sessions(|s| s.drain().map(|(handle, _)| handle).collect());
+    dead(|d| d.extend(killed));
 }
 
 fn log_out() {
@@ -82,11 +99,20 @@ fn log_out() {
     }
 }
 
+/// The same for a call in a session, which fails where that was killed.
+fn before_in(session: CK_SESSION_HANDLE, function: &str) -> Plan {
+    let mut plan = before(function);
+    if dead(|d| d.contains(&session)) {
+        plan.fail = plan.fail.or(Some(CKR_SESSION_HANDLE_INVALID));
+    }
+    plan
+}
+
 /// A function whose only change is that it may wait or fail.
 macro_rules! passed_on {
-    ($($name:ident($($argument:ident: $type:ty),*);)*) => {$(
+    ($($name:ident($($argument:ident: $type:ty),* $(,)?) as $plan:expr;)*) => {$(
         unsafe extern "C" fn $name($($argument: $type),*) -> CK_RV {
-            if let Some(code) = before(stringify!($name)).fail {
+            if let Some(code) = $plan.fail {
                 return code;
             }
             match real().and_then(|r| r.$name) {
@@ -99,19 +125,31 @@ macro_rules! passed_on {
 }
 
 passed_on! {
-    C_Initialize(arguments: CK_VOID_PTR);
-    C_GetSlotList(present: CK_BBOOL, list: CK_SLOT_ID_PTR, count: CK_ULONG_PTR);
-    C_GetTokenInfo(slot: CK_SLOT_ID, info: CK_TOKEN_INFO_PTR);
-    C_GetSessionInfo(session: CK_SESSION_HANDLE, info: CK_SESSION_INFO_PTR);
-    C_Login(session: CK_SESSION_HANDLE, user: CK_USER_TYPE, pin: CK_UTF8CHAR_PTR, len: CK_ULONG);
-    C_Logout(session: CK_SESSION_HANDLE);
-    C_FindObjectsInit(session: CK_SESSION_HANDLE, template: CK_ATTRIBUTE_PTR, count: CK_ULONG);
-    C_FindObjects(session: CK_SESSION_HANDLE, objects: CK_OBJECT_HANDLE_PTR, max: CK_ULONG, found: CK_ULONG_PTR);
-    C_FindObjectsFinal(session: CK_SESSION_HANDLE);
-    C_GetAttributeValue(session: CK_SESSION_HANDLE, object: CK_OBJECT_HANDLE, template: CK_ATTRIBUTE_PTR, count: CK_ULONG);
-    C_CreateObject(session: CK_SESSION_HANDLE, template: CK_ATTRIBUTE_PTR, count: CK_ULONG, object: CK_OBJECT_HANDLE_PTR);
-    C_DecryptInit(session: CK_SESSION_HANDLE, mechanism: CK_MECHANISM_PTR, key: CK_OBJECT_HANDLE);
-    C_GenerateRandom(session: CK_SESSION_HANDLE, data: CK_BYTE_PTR, len: CK_ULONG);
+    C_Initialize(arguments: CK_VOID_PTR) as before("C_Initialize");
+    C_GetSlotList(present: CK_BBOOL, list: CK_SLOT_ID_PTR, count: CK_ULONG_PTR) as before("C_GetSlotList");
+    C_GetTokenInfo(slot: CK_SLOT_ID, info: CK_TOKEN_INFO_PTR) as before("C_GetTokenInfo");
+}
+
+/// The same with a session as the first argument.
+macro_rules! passed_on_in_session {
+    ($($name:ident($($argument:ident: $type:ty),*);)*) => {
+        passed_on! {$(
+            $name(session: CK_SESSION_HANDLE, $($argument: $type),*) as before_in(session, stringify!($name));
+        )*}
+    };
+}
+
+passed_on_in_session! {
+    C_GetSessionInfo(info: CK_SESSION_INFO_PTR);
+    C_Login(user: CK_USER_TYPE, pin: CK_UTF8CHAR_PTR, len: CK_ULONG);
+    C_Logout();
+    C_FindObjectsInit(template: CK_ATTRIBUTE_PTR, count: CK_ULONG);
+    C_FindObjects(objects: CK_OBJECT_HANDLE_PTR, max: CK_ULONG, found: CK_ULONG_PTR);
+    C_FindObjectsFinal();
+    C_GetAttributeValue(object: CK_OBJECT_HANDLE, template: CK_ATTRIBUTE_PTR, count: CK_ULONG);
+    C_CreateObject(template: CK_ATTRIBUTE_PTR, count: CK_ULONG, object: CK_OBJECT_HANDLE_PTR);
+    C_DecryptInit(mechanism: CK_MECHANISM_PTR, key: CK_OBJECT_HANDLE);
+    C_GenerateRandom(data: CK_BYTE_PTR, len: CK_ULONG);
 }
 
 unsafe extern "C" fn C_Finalize(reserved: CK_VOID_PTR) -> CK_RV {
@@ -119,6 +157,7 @@ unsafe extern "C" fn C_Finalize(reserved: CK_VOID_PTR) -> CK_RV {
         return code;
     }
     sessions(HashMap::clear);
+    dead(BTreeSet::clear);
     let Some(function) = real().and_then(|r| r.C_Finalize) else { return CKR_GENERAL_ERROR };
     // SAFETY: the caller's argument.
     unsafe { function(reserved) }
@@ -155,9 +194,11 @@ unsafe extern "C" fn C_CloseSession(session: CK_SESSION_HANDLE) -> CK_RV {
         return code;
     }
     sessions(|s| s.remove(&session));
+    let was_killed = dead(|d| d.remove(&session));
     let Some(function) = real().and_then(|r| r.C_CloseSession) else { return CKR_GENERAL_ERROR };
     // SAFETY: the caller's argument.
-    unsafe { function(session) }
+    let code = unsafe { function(session) };
+    if was_killed { CKR_SESSION_HANDLE_INVALID } else { code }
 }
 
 unsafe extern "C" fn C_SignInit(
@@ -165,7 +206,7 @@ unsafe extern "C" fn C_SignInit(
     mechanism: CK_MECHANISM_PTR,
     key: CK_OBJECT_HANDLE,
 ) -> CK_RV {
-    if let Some(code) = before("C_SignInit").fail {
+    if let Some(code) = before_in(session, "C_SignInit").fail {
         return code;
     }
     let id = key_id(session, key);
@@ -205,7 +246,7 @@ unsafe extern "C" fn C_Sign(
         // SAFETY: the caller's arguments.
         return unsafe { function(session, data, len, signature, signature_len) };
     }
-    let plan = before("C_Sign");
+    let plan = before_in(session, "C_Sign");
     if let Some(code) = plan.fail {
         // The operation ends in the real module too, or the next C_SignInit finds it active.
         let (mut scratch, mut room) = (vec![0; 8192], 8192);
@@ -222,6 +263,7 @@ unsafe extern "C" fn C_Sign(
     }
     // SAFETY: the caller's arguments.
     let code = unsafe { function(session, data, len, signature, signature_len) };
+    plan.serve();
     if code == CKR_OK && plan.corrupt {
         // SAFETY: the module wrote at least one octet.
         unsafe { *signature.add(7) ^= 0x10 };
@@ -241,14 +283,17 @@ unsafe extern "C" fn C_Decrypt(
         // SAFETY: the caller's arguments.
         return unsafe { function(session, data, len, plain, plain_len) };
     }
-    if let Some(code) = before("C_Decrypt").fail {
+    let plan = before_in(session, "C_Decrypt");
+    if let Some(code) = plan.fail {
         let (mut scratch, mut room) = (vec![0; 8192], 8192);
         // SAFETY: the caller's data, our own room.
         unsafe { function(session, data, len, scratch.as_mut_ptr(), &raw mut room) };
         return code;
     }
     // SAFETY: the caller's arguments.
-    unsafe { function(session, data, len, plain, plain_len) }
+    let code = unsafe { function(session, data, len, plain, plain_len) };
+    plan.serve();
+    code
 }
 
 /// Puts our functions into the list.

@@ -8,15 +8,18 @@
 //! - `hang FUNCTION MS [skip=N] [every=N] [count=N]`: it takes so many milliseconds before it goes on.
 //! - `corrupt [skip=N] [every=N] [count=N]`: one bit of C_Sign's signature is flipped.
 //! - `down RV`: every call fails, as with a dead token or device.
-//! - `kill_sessions=K`, `logout=K`: all sessions are closed, or logged out, once for each new K.
+//! - `kill_sessions=K`, `logout=K`: all sessions are gone, or logged out, once for each new K.
 //!
-//! An empty or missing file: nothing of it. Counters begin anew when the file changes.
+//! An empty or missing file: nothing of it. Counters begin anew when the file changes. Each time that a line comes
+//! true it is appended to the file that `P11SHIM_PLAYED` names; not so `down`, timings and limits.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use cryptoki_sys::CK_RV;
+
+use crate::record;
 
 /// What a rule does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +34,7 @@ pub(crate) enum Act {
 
 #[derive(Debug)]
 struct Rule {
+    line: String,
     function: String,
     act: Act,
     skip: u64,
@@ -63,6 +67,7 @@ impl Rules {
             let turn = rule.seen > rule.skip && (rule.seen - rule.skip - 1) % rule.every == 0;
             if turn && rule.done < rule.count {
                 rule.done += 1;
+                record::played(&rule.line);
                 acts.push(rule.act);
             }
         }
@@ -120,6 +125,7 @@ fn read(line: &str, rules: &mut Rules) -> Option<()> {
         _ => return None,
     };
     let mut rule = Rule {
+        line: line.into(),
         function: function.into(),
         act,
         skip: 0,
