@@ -11,6 +11,10 @@ ARGS ?=
 SMOKE ?=
 # What the tests issue; `make pkilint` looks at it.
 OBJECTS := $(abspath $(or $(CARGO_TARGET_DIR),target))/objects
+# Most of them wait for the disk and for processes.
+THREADS := $(shell echo $$((2 * $$(nproc))))
+# What they say; `make conformance RESULTS=` takes it instead of running the rows' tests again.
+RESULTS ?=
 
 .PHONY: help
 help: ## List the targets
@@ -37,7 +41,7 @@ test: ## Run all tests (TESTS=name runs those with the name)
 	cargo build --workspace $(CARGOFLAGS)
 	@$(MAKE) --no-print-directory kryoptic
 	rm -rf $(OBJECTS)
-	CHANCERY_TEST_OBJECTS=$(OBJECTS) cargo test --workspace $(CARGOFLAGS) -- $(TESTS)
+	CHANCERY_TEST_OBJECTS=$(OBJECTS) RUST_TEST_THREADS=$(THREADS) cargo test --workspace $(CARGOFLAGS) -- $(TESTS) | tee $(RESULTS)
 
 .PHONY: crash
 crash: ## Kill the service ROUNDS times (20): nothing acknowledged is lost, nothing signed is unnamed; SEED plays it again

@@ -84,7 +84,9 @@ fn row_097_no_acknowledged_certificate_is_lost() {
     let signatures = each_signature_has_its_entry(&instance, &shim, &entries);
     no_checkpoint_is_taken_back(&instance, &checkpoints);
     let cut_off = count("reservation") - all.len();
-    assert!(all.len() > 1 && cut_off > 0, "the kill never met a request under way");
+    assert!(all.len() > 1, "no certificate came between the kills");
+    // Few kills may all miss.
+    assert!(rounds < 20 || cut_off > 0, "the kill never met a request under way");
     assert!(rounds < 50 || starts.cut > 0, "the kill never met a start");
     eprintln!(
         "{rounds} kills under load, {} while the signer started; {} certificates acknowledged, 0 lost, \

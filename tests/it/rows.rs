@@ -184,7 +184,9 @@ fn row_053_t62_what_is_out_of_bounds_is_refused_before_any_key_is_used() {
 fn row_066_a_certificate_of_another_ca_renews_nothing() {
     let here = shared();
     let server = here.server().unwrap();
-    let elsewhere = Instance::serve().unwrap();
+    let own = Options { own_keys: true, ..Options::default() };
+    let mut elsewhere = Instance::create(&own).unwrap();
+    elsewhere.start().unwrap();
     let other = elsewhere.server().unwrap();
     let (device, draft) = good(&elsewhere, &other, "foreign");
     let certificate = granted(&elsewhere, &other, &device, &draft);

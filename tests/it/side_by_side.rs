@@ -233,7 +233,7 @@ fn row_008_030_quirk_27_61_every_path_form_of_every_endpoint_leads_to_it_and_to_
     let certificate = modern.send(&device, &draft).unwrap().certificate().unwrap().clone();
     let held = Device::issued(device.key, certificate);
     for (name, server, _) in &site.endpoints {
-        let new = keys::pooled(3072, 9_999).unwrap();
+        let new = keys::fresh_rsa(3072).unwrap();
         let subject = der::name(&[("2.5.4.10", "Example"), ("2.5.4.3", "renewing")]);
         let csr = Csr::with_subject(subject).build(&new).unwrap();
         let draft = server.draft(&held, "17", csr).unwrap();

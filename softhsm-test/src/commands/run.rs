@@ -36,7 +36,7 @@ impl Run {
     pub fn run(self) -> Result<ExitCode> {
         // Before there is anything to leave behind.
         let signals = Signals::catch()?;
-        let options = Options { folder: self.keep.clone(), ..Options::default() };
+        let options = Options { folder: self.keep.clone(), own_keys: true, ..Options::default() };
         let mut instance = Instance::create(&options)?;
         instance.start()?;
         let Some((program, arguments)) = self.command.split_first() else {

@@ -9,6 +9,7 @@ use super::binary::chancery;
 use super::objects;
 use super::port::Port;
 use super::process::Service;
+use super::template;
 use crate::client::http::{self, Request, Url};
 use crate::client::{Parts, Server};
 use crate::error::{Context, Error, Result, fail};
@@ -20,6 +21,8 @@ pub struct Options {
     pub arguments: Vec<String>,
     /// The folder, instead of a temporary one. It is then left where it is.
     pub folder: Option<PathBuf>,
+    /// Never a copy: no other instance has its keys.
+    pub own_keys: bool,
 }
 
 /// An instance: its folder, and what is needed to reach it.
@@ -64,17 +67,12 @@ impl Instance {
         };
         let port = Port::take()?;
         let listen = format!("127.0.0.1:{}", port.number());
-        let output = Command::new(chancery()?)
-            .args(["init", "--json", "--listen", &listen, "--dir"])
-            .arg(&folder)
-            .args(&options.arguments)
-            .output()
-            .context("chancery init")?;
-        if !output.status.success() {
-            return fail(format!("chancery init: {}", text(&output.stderr)));
-        }
+        let said = match options.own_keys || options.folder.is_some() {
+            true => template::init(&folder, &listen, &options.arguments)?,
+            false => template::laboratory(&folder, &listen, &options.arguments)?,
+        };
         let said: serde_json::Value =
-            serde_json::from_slice(&output.stdout).context("the output of chancery init --json")?;
+            serde_json::from_str(&said).context("the output of chancery init --json")?;
         let field = |name: &str| match said.get(name).and_then(|v| v.as_str()) {
             Some(value) => Ok(value.to_owned()),
             None => fail(format!("chancery init --json gives no {name:?}")),

@@ -6,6 +6,7 @@ mod lab;
 mod objects;
 mod port;
 mod process;
+mod template;
 
 pub use binary::chancery;
 pub use lab::{Instance, Options};
