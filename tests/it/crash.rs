@@ -84,8 +84,8 @@ fn row_097_no_acknowledged_certificate_is_lost() {
     let signatures = each_signature_has_its_entry(&instance, &shim, &entries);
     no_checkpoint_is_taken_back(&instance, &checkpoints);
     let cut_off = count("reservation") - all.len();
-    assert!(all.len() > 1, "no certificate came between the kills");
-    // Few kills may all miss.
+    // Few kills may all come too early or too late.
+    assert!(rounds < 20 || all.len() > 1, "no certificate came between the kills");
     assert!(rounds < 20 || cut_off > 0, "the kill never met a request under way");
     assert!(rounds < 50 || starts.cut > 0, "the kill never met a start");
     eprintln!(
@@ -109,13 +109,16 @@ fn play(
     let server = instance.server().unwrap();
     let keys = keys::many_rsa(8).unwrap();
     let (probe, draft) = good(instance, &server, "probe");
+    let asked = Instant::now();
     let first = granted(instance, &server, &probe, &draft);
+    // A batch takes longer than a lone request, and longer on a slow machine.
+    let batch = (asked.elapsed() * 3).max(Duration::from_millis(350));
     let mut all: Vec<Parts> = vec![first.clone()];
     for round in 0..rounds {
         let victims = victims(random);
         let stop = AtomicBool::new(false);
-        // Spread over what one batch takes, so that every step of the pipeline is hit.
-        let moment = Duration::from_millis(random.u64(30..350));
+        // Spread over a batch, so that every step of the pipeline is hit.
+        let moment = batch.mul_f64(0.1 + 0.9 * random.f64());
         let pids: Vec<Pid> =
             victims.iter().map(|role| pid(instance.service(role).unwrap().pid())).collect();
         let seen: Vec<load::Seen> = std::thread::scope(|scope| {
