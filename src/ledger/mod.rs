@@ -44,9 +44,9 @@ pub use entry::{
 pub use error::{LedgerError, Refusal};
 pub use event::{
     Abandoned, Authorizer, Backup, BackupAction, Ceremony, Certificate, Challenge, ChallengeAction,
-    Command, Configuration, Decision, Event, Evidence, GivenUp, HsmEvent, KeyAction, KeyEvent,
-    Lifecycle, Pending, Refusals, Reservation, Revocation, RoleChange, Rollover, RolloverStage,
-    SealedRequest, SignedKind, SignedObject, SigningIntent, Verdict, Verification,
+    Command, Configuration, Decision, Event, Evidence, GivenUp, HsmEvent, Lifecycle, Pending,
+    Refusals, Reservation, Revocation, RoleChange, Rollover, RolloverStage, SealedRequest,
+    SignedKind, SignedObject, SigningIntent, Verdict, Verification,
 };
 pub use handle::{Head, Ledger};
 pub use index::{Index, Key, Posting, postings};

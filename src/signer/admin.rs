@@ -328,13 +328,6 @@ fn event_fields(event: &Event) -> Vec<(String, String)> {
             ("bundle sha-256", c.bundle.to_string()),
             ("deviations", c.deviations.clone()),
         ],
-        Event::Key(k) => vec![
-            ("action", format!("{:?}", k.action).to_lowercase()),
-            ("purpose", k.purpose.clone()),
-            ("label", k.label.clone()),
-            ("token", k.token.clone()),
-            ("key sha-256", k.key.to_string()),
-        ],
         Event::Hsm(h) => vec![("token", h.token.clone()), ("what", h.what.clone())],
         Event::Role(r) => vec![
             ("subject", r.subject.clone()),

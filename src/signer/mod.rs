@@ -42,6 +42,7 @@ mod search;
 mod start;
 mod status;
 mod token_anchor;
+mod token_events;
 mod tokens;
 mod transparency;
 mod verification;

@@ -12,11 +12,13 @@ use super::challenges::origin;
 use super::error::SignerError;
 use super::instance::Instance;
 use super::policy::{blueprints, guess_limits, query_limits, schedule, unopened_limits};
-use super::roles::RoleMap;
+use super::roles::{RoleMap, changes as role_changes};
 use super::start::summary;
 use crate::clock::Timestamp;
 use crate::config::{self, Config, ConfigError, Role};
-use crate::ledger::{Actor, Command, Configuration, Draft, Event, Fingerprint, Origin, Outcome};
+use crate::ledger::{
+    Actor, Command, Configuration, Draft, Event, Fingerprint, LedgerError, Origin, Outcome,
+};
 use crate::telemetry::event;
 use crate::wire::Peer;
 use crate::wire::admin::{ConfigurationError, Reloaded, Response};
@@ -173,11 +175,14 @@ async fn replace(
         replaces: Some(Fingerprint(old.digest())).filter(|before| *before != digest),
         summary: format!("reload; {}; changed: {}", summary(&config), shortened(&changed)),
     };
-    let draft = draft(peer, "configuration", Outcome::Success, Event::ConfigLoaded(loaded));
-    instance.ledger().append(vec![draft]).await.map_err(|e| {
+    let mut drafts =
+        vec![draft(peer, "configuration", Outcome::Success, Event::ConfigLoaded(loaded))];
+    let unrecorded = |e: LedgerError| {
         let cause = format!("the ledger cannot record the change: {e}");
         Problem::Other(cause, "mend that and reload again")
-    })?;
+    };
+    drafts.extend(role_changes(&config, instance.ledger()).map_err(unrecorded)?);
+    instance.ledger().append(drafts).await.map_err(unrecorded)?;
     // From here on nothing fails.
     let socket = &config.signer.admin_socket;
     if let Err(e) = std::fs::set_permissions(socket, Permissions::from_mode(roles.socket_mode())) {

@@ -1,11 +1,13 @@
 //! Who may ask what through the admin socket: one closed table. The kernel says who asks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::SignerError;
 use crate::config::Config;
 use crate::config::uid_of;
-use crate::ledger::{Actor, Command, Draft, Event, Origin, Outcome};
+use crate::ledger::{
+    Actor, Command, Draft, Event, Ledger, LedgerError, Origin, Outcome, RoleChange,
+};
 use crate::wire::Peer;
 use crate::wire::admin::{Permission, Request};
 
@@ -81,6 +83,35 @@ impl RoleMap {
         let needed = request.permission();
         self.0.get(&peer.uid).is_some_and(|roles| roles.iter().any(|role| role.may(needed)))
     }
+}
+
+/// The entries that bring what the ledger says of the roles up to `config`. Root and the signer's user are
+/// administrators always and stand in none.
+pub(super) fn changes(config: &Config, ledger: &Ledger) -> Result<Vec<Draft>, LedgerError> {
+    let mut before = BTreeSet::new();
+    for sequence in ledger.of_event("role")? {
+        if let Some(Event::Role(r)) = ledger.entry(sequence)?.map(|entry| entry.event) {
+            let pair = (r.subject, r.role);
+            if r.granted {
+                before.insert(pair)
+            } else {
+                before.remove(&pair)
+            };
+        }
+    }
+    let named = config.roles.by_name();
+    let pairs = named
+        .iter()
+        .flat_map(|(role, users)| users.iter().map(|user| (user.clone(), (*role).to_owned())));
+    let now: BTreeSet<(String, String)> = pairs.collect();
+    let taken = before.difference(&now).map(|pair| (pair, false));
+    let given = now.difference(&before).map(|pair| (pair, true));
+    let draft = |((subject, role), granted): (&(String, String), bool)| {
+        let (subject, role) = (subject.clone(), role.clone());
+        let object = format!("user {subject}");
+        Draft::of_system(object, Event::Role(RoleChange { subject, role, granted }))
+    };
+    Ok(taken.chain(given).map(draft).collect())
 }
 
 /// The entry of a request that its sender's roles do not allow.

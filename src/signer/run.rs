@@ -12,7 +12,7 @@ use super::admin;
 use super::error::SignerError;
 use super::instance::{Instance, Secrets};
 use super::reload::{self, Tell};
-use super::{maintenance, verification};
+use super::{maintenance, token_events, verification};
 use crate::clock::Clock;
 use crate::config::{Config, uid_of};
 use crate::random::Random;
@@ -128,6 +128,7 @@ pub async fn run(
         })
     };
     let verification = tokio::spawn(verification::run(instance.clone()));
+    let tokens = tokio::spawn(token_events::run(instance.clone()));
     let end = async {
         ready(maintenance::reason(&instance));
         let lost = tokio::select! {
@@ -144,6 +145,7 @@ pub async fn run(
     checkpoints.abort();
     hangups.abort();
     verification.abort();
+    tokens.abort();
     let closed = instance.close().await;
     remove(&config.signer.socket);
     remove(&config.signer.admin_socket);

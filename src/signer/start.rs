@@ -1,6 +1,8 @@
-//! What the ledger says of a start: how the last run ended, and whether the configuration is another one.
+//! What the ledger says of a start: how the last run ended, whether the configuration is another one, and who
+//! has which role since.
 
 use super::instance::software;
+use super::roles;
 use crate::config::Config;
 use crate::ledger::{Configuration, Draft, Event, Fingerprint, Ledger, LedgerError, Lifecycle};
 
@@ -18,10 +20,12 @@ pub(super) fn entries(config: &Config, ledger: &Ledger) -> Result<Vec<Draft>, Le
         replaces: last_configuration(ledger)?.filter(|before| *before != digest),
         summary: summary(config),
     };
-    Ok(vec![
+    let mut entries = vec![
         Draft::of_system("signer", Event::Start(lifecycle)),
         Draft::of_system("configuration", Event::ConfigLoaded(configuration)),
-    ])
+    ];
+    entries.extend(roles::changes(config, ledger)?);
+    Ok(entries)
 }
 
 /// A configuration in a few words.

@@ -182,6 +182,11 @@ impl Tokens {
         self.0.iter().map(|(name, hsm)| (name, hsm.status().state))
     }
 
+    /// The serial number of the token of this name.
+    pub(super) fn serial(&self, name: &Name) -> Option<String> {
+        self.0.get(name).map(|hsm| hsm.status().token.serial)
+    }
+
     /// The tokens as they are watched.
     pub(super) fn snapshots(&self) -> Vec<TokenSnapshot> {
         let snapshot = |(name, hsm): (&Name, &Arc<Hsm>)| {

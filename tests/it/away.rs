@@ -8,7 +8,7 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use softhsm_test::client::{Delivery, Device, Draft, Server, http};
 use softhsm_test::instance::{Instance, Options, Service, chancery};
 
-use crate::common::{good, granted, ledger};
+use crate::common::{Entry, good, granted, ledger};
 
 /// The folder of SoftHSM's one token somewhere under `folder`.
 pub fn token(folder: &Path) -> Option<PathBuf> {
@@ -90,6 +90,19 @@ fn row_084_without_its_hsm_it_says_503_and_comes_back_by_itself() {
     assert_eq!(server.ask("GetCACaps", None).unwrap().status, 200);
     assert_eq!(server.ask("GetCACert", None).unwrap().status, 200);
 
+    // What it says of its tokens, when the ledger says it.
+    let told = |count: usize| {
+        let start = Instant::now();
+        loop {
+            let all: Vec<_> = ledger(&instance).into_iter().filter(|e| e.event == "hsm").collect();
+            if all.len() >= count {
+                return all;
+            }
+            assert!(start.elapsed() < Duration::from_secs(30), "not recorded");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    };
+    told(1);
     std::fs::rename(&away, &there).unwrap();
     let start = Instant::now();
     while ask(&server, &device, &draft).status == 503 {
@@ -98,6 +111,10 @@ fn row_084_without_its_hsm_it_says_503_and_comes_back_by_itself() {
     }
     granted(&instance, &server, &device, &draft);
     assert_eq!(granted(&instance, &server, &before, &old), certificate);
+    let said = told(2);
+    let of = |e: &Entry| (e.field("outcome").to_owned(), e.field("what").contains("away"));
+    let expected = [("failure".to_owned(), true), ("success".to_owned(), false)];
+    assert_eq!(said.iter().map(of).collect::<Vec<_>>(), expected);
     let entries = ledger(&instance);
     let count = |event: &str| entries.iter().filter(|e| e.event == event).count();
     assert_eq!(

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use softhsm_test::instance::{Instance, Options};
 
-use crate::common::{good, granted, ledger, serial};
+use crate::common::{Entry, good, granted, ledger, serial};
 
 /// A user of every Debian host, by name and uid.
 const SOMEBODY: (&str, &str) = ("games", "5");
@@ -86,6 +86,22 @@ fn t47_t59_an_auditor_looks_and_an_attempt_at_more_is_recorded() {
         assert_eq!(attempt.field("outcome"), "failure");
     }
     assert_eq!(entries.iter().filter(|e| e.event == "revocation").count(), 0);
+
+    // Who had which role when stands in the ledger.
+    let changes = |instance: &Instance| {
+        let all = ledger(instance).into_iter().filter(|e| e.event == "role");
+        let of = |e: Entry| ["subject", "role", "granted"].map(|name| e.field(name).to_owned());
+        all.map(of).collect::<Vec<_>>()
+    };
+    let change = |role: &str, granted: &str| [SOMEBODY.0, role, granted].map(str::to_owned);
+    assert_eq!(changes(&instance), [change("auditor", "true")]);
+    let other = |text: String| text.replace("\nauditor = [", "\nra_officer = [");
+    instance.configure(other).unwrap();
+    instance.ask(&["reload"]).unwrap();
+    let all = [change("auditor", "true"), change("auditor", "false"), change("ra_officer", "true")];
+    assert_eq!(changes(&instance), all);
+    instance.ask(&["reload"]).unwrap();
+    assert_eq!(changes(&instance), all, "nothing has changed");
 }
 
 #[test]

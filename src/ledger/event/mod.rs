@@ -1,4 +1,4 @@
-//! The closed list of audit events. A new event takes a new tag number; a change of an event's
+//! The closed list of audit events. A new event takes a new tag number (13 was never written); a change of an event's
 //! fields is a new version of the entry's encoding. `docs/ledger-format.md` is its ASN.1 module.
 
 mod issuance;
@@ -12,8 +12,8 @@ pub use issuance::{
     Refusals, Reservation, SealedRequest, Verdict,
 };
 pub use operations::{
-    Backup, BackupAction, Ceremony, Command, Configuration, GivenUp, HsmEvent, KeyAction, KeyEvent,
-    Lifecycle, RoleChange, Rollover, RolloverStage, Verification,
+    Backup, BackupAction, Ceremony, Command, Configuration, GivenUp, HsmEvent, Lifecycle,
+    RoleChange, Rollover, RolloverStage, Verification,
 };
 pub use status::{Revocation, SignedKind, SignedObject, SigningIntent};
 
@@ -59,9 +59,6 @@ pub enum Event {
     /// It was signed.
     #[asn1(context_specific = "12", constructed = "true", tag_mode = "EXPLICIT")]
     SignedObject(SignedObject),
-    /// Something happened to a key of ours.
-    #[asn1(context_specific = "13", constructed = "true", tag_mode = "EXPLICIT")]
-    Key(KeyEvent),
     /// A certificate of ours came in or a rollover moved on.
     #[asn1(context_specific = "14", constructed = "true", tag_mode = "EXPLICIT")]
     Rollover(Rollover),
@@ -108,7 +105,6 @@ impl Event {
             Self::Revocation(_) => "revocation",
             Self::SigningIntent(_) => "signing-intent",
             Self::SignedObject(_) => "signed-object",
-            Self::Key(_) => "key",
             Self::Rollover(_) => "rollover",
             Self::Backup(_) => "backup",
             Self::Ceremony(_) => "ceremony",

@@ -25,41 +25,6 @@ pub struct Configuration {
     pub summary: String,
 }
 
-/// Something happened to a key of ours.
-#[derive(Clone, Debug, PartialEq, Eq, Sequence)]
-pub struct KeyEvent {
-    /// What happened.
-    pub action: KeyAction,
-    /// What the key is for.
-    pub purpose: String,
-    /// Its label in the token.
-    pub label: String,
-    /// Serial of the token.
-    pub token: String,
-    /// SHA-256 of its SubjectPublicKeyInfo.
-    pub key: Fingerprint,
-}
-
-/// The life of a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Enumerated)]
-#[repr(u8)]
-pub enum KeyAction {
-    /// It was made.
-    Generated = 0,
-    /// It came into use.
-    Activated = 1,
-    /// It went out of use.
-    Retired = 2,
-    /// It was backed up by its token's own means.
-    BackedUp = 3,
-    /// It was restored by its token's own means.
-    Restored = 4,
-    /// It was destroyed.
-    Destroyed = 5,
-    /// It failed its self-test, or its attributes were refused.
-    Refused = 6,
-}
-
 /// A certificate of our own (CA, RA, OCSP) came in, or a rollover moved on.
 #[derive(Clone, Debug, PartialEq, Eq, Sequence)]
 pub struct Rollover {
@@ -159,7 +124,7 @@ pub struct Command {
     pub dry_run: bool,
 }
 
-/// The HSM was connected, lost, or refused something.
+/// A token went away or came back while the signer ran.
 #[derive(Clone, Debug, PartialEq, Eq, Sequence)]
 pub struct HsmEvent {
     /// Serial of the token.
@@ -182,7 +147,7 @@ pub struct Verification {
 /// A role was given to or taken from somebody.
 #[derive(Clone, Debug, PartialEq, Eq, Sequence)]
 pub struct RoleChange {
-    /// Who: fingerprint of the certificate, or the uid as text.
+    /// Who: the user's name in the configuration.
     pub subject: String,
     /// The role.
     pub role: String,
