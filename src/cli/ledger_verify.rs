@@ -131,9 +131,8 @@ impl From<StoreError> for Problem {
     fn from(e: StoreError) -> Self {
         match e {
             StoreError::Damaged(what) => Self::Found(Finding::at(None, what)),
-            StoreError::RolledBack { .. } | StoreError::Database(_) => {
-                Self::Found(Finding::at(None, e.to_string()))
-            }
+            StoreError::RolledBack { .. } => Self::Found(Finding::at(None, e.to_string())),
+            StoreError::Database(_) => Self::Found(Finding::of_indexes(&e)),
             StoreError::UnknownFormat(_)
             | StoreError::Unavailable(_)
             | StoreError::NoBarrier(_) => {

@@ -60,6 +60,13 @@ impl EntrySource for Ledger {
     }
 }
 
+impl Ledger {
+    /// Compares the indexes with the entries, as [`Store::verify_indexes`].
+    pub fn verify_indexes(&self, progress: &mut dyn FnMut(u64) -> bool) -> Result<u64, Finding> {
+        self.store.verify_indexes(progress).map_err(|e| Finding::of_indexes(&e))
+    }
+}
+
 /// The keys that certificates in the ledger may be signed by, each under its issuer's name.
 pub type IssuerKeys = Vec<(String, PublicKey)>;
 
@@ -100,14 +107,25 @@ impl Finding {
         Self { kind, ..Self::at(None, e.to_string()) }
     }
 
+    /// The comparison of the indexes with the entries ended with `e`.
+    pub fn of_indexes(e: &StoreError) -> Self {
+        match e {
+            StoreError::Database(why) => {
+                let what = format!("its folder db/: {why}; the entries are good");
+                Self { kind: FindingKind::Derived, ..Self::at(None, what) }
+            }
+            _ => Self::of_store(e),
+        }
+    }
+
     /// What its reader has to do, as a clause.
     pub const fn remedy(&self) -> &'static str {
         match self.kind {
             FindingKind::Damaged => "keep its folder as it is, and restore the latest good backup",
             FindingKind::Unread => "mend the cause",
             FindingKind::Derived => {
-                "stop the signer, delete tree/, which the next start makes anew, and, once `chancery ledger \
-                 verify` is content, the file `finding` where there is one"
+                "stop the signer, delete tree/ and db/, which the next start makes anew, and the file `finding` \
+                 where there is one"
             }
         }
     }

@@ -80,7 +80,7 @@ pub(super) async fn run(instance: Arc<Instance>) {
 /// What a run ended at: what it saw, and the checkpoint that it agreed with.
 type Ended = (Verified, Option<Arc<str>>);
 
-/// One run over what is there now; nothing where the signer ends meanwhile.
+/// One run over what is there now, the indexes last; nothing where the signer ends meanwhile.
 fn once(instance: &Instance) -> Result<Option<Ended>, Finding> {
     let background = &instance.verification;
     let latest = instance.log.as_ref().and_then(super::checkpoints::Log::latest);
@@ -97,13 +97,26 @@ fn once(instance: &Instance) -> Result<Option<Ended>, Finding> {
         let ended = verifier.step(&**instance.ledger(), end)?;
         background.lock().done = verifier.verified().entries;
         if ended {
-            return Ok(Some((verifier.finish()?, note)));
+            break;
         }
-        if instance.ledger().refusal().is_some() || instance.is_stopping() {
+        if gives_up(instance) {
             return Ok(None);
         }
         std::thread::sleep(began.elapsed() * REST);
     }
+    let verified = verifier.finish()?;
+    let mut began = Instant::now();
+    instance.ledger().verify_indexes(&mut |_| {
+        std::thread::sleep(began.elapsed() * REST);
+        began = Instant::now();
+        !gives_up(instance)
+    })?;
+    Ok(Some((verified, note)).filter(|_| !gives_up(instance)))
+}
+
+/// Whether nobody waits for the end of a run any more.
+fn gives_up(instance: &Instance) -> bool {
+    instance.ledger().refusal().is_some() || instance.is_stopping()
 }
 
 async fn succeeded(instance: &Instance, verified: &Verified, note: Option<Arc<str>>) {

@@ -106,6 +106,9 @@ pub(super) fn read_if_there(path: &Path) -> Result<Option<String>, StoreError> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) if e.kind() == std::io::ErrorKind::InvalidData => {
+            Err(StoreError::Damaged(format!("{} is not text any more", path.display())))
+        }
         Err(e) => Err(io_error("read", path, &e)),
     }
 }

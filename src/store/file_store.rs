@@ -258,6 +258,10 @@ impl Store for FileStore {
         Ok(parts.filter(|(key, _)| key < to).collect())
     }
 
+    fn verify_indexes(&self, progress: &mut dyn FnMut(u64) -> bool) -> Result<u64, StoreError> {
+        self.verify_database(progress)
+    }
+
     fn keep_checkpoint(&self, note: &str) -> Result<(), StoreError> {
         let path = checkpoint_path(&self.options.folder);
         write_durably(&path, note.as_bytes()).map_err(|e| io_error("write", &path, &e))

@@ -21,6 +21,7 @@ mod certmonger;
 mod certs;
 mod cli;
 mod crash;
+mod derived;
 mod doctor;
 mod ec;
 mod hsm_commands;

@@ -12,14 +12,14 @@ use softhsm_test::instance::{Instance, Options};
 use crate::common::{good, granted, serial};
 use crate::tiles::quick;
 
-fn json(instance: &Instance, arguments: &[&str]) -> serde_json::Value {
+pub fn json(instance: &Instance, arguments: &[&str]) -> serde_json::Value {
     let said = instance.ask(&[arguments, &["--json"]].concat()).unwrap();
     serde_json::from_str(&said).unwrap()
 }
 
 /// Asks until `good` is content with the answer.
 #[track_caller]
-fn until(
+pub fn until(
     instance: &Instance,
     arguments: &[&str],
     good: impl Fn(&serde_json::Value) -> bool,

@@ -9,7 +9,7 @@ use powercut_disk::{Fault, Kind, Survivors};
 use softhsm_test::client::http::{self, Request};
 use softhsm_test::client::{Delivery, Device, Draft, Parts, Server};
 
-use crate::common::{good, granted, run};
+use crate::common::{copy_folder, good, granted, run};
 use crate::powercut::{Lab, kinds, retried, verify};
 
 /// A lab that serves, with one device enrolled and another one that waits.
@@ -173,38 +173,57 @@ fn room_on_a_full_disk_is_enough_without_a_restart() {
 #[test]
 #[ignore = "needs root, FUSE and a loop device: make powercut"]
 fn a_journal_that_is_deleted_or_exchanged_takes_no_entry() {
-    for exchanged in [false, true] {
+    for what in ["the file", "the file, exchanged", "the whole ledger"] {
         let mut scene = Scene::new(Kind::Ext4);
         let (journal, kept) = (scene.journal(), scene.lab.instance.folder().join("kept"));
-        fs::copy(&journal, &kept).unwrap();
-        fs::remove_file(&journal).unwrap();
+        let ledger = scene.lab.instance.folder().join("state/ledger");
+        copy_folder(&ledger, &kept);
+        let copy = kept.join("journal").join(journal.file_name().unwrap());
+        let why = match what {
+            "the whole ledger" => {
+                fs::remove_dir_all(&ledger).unwrap();
+                "state/ledger: No such file or directory"
+            }
+            _ => {
+                fs::remove_file(&journal).unwrap();
+                "deleted or exchanged"
+            }
+        };
+        let exchanged = what.ends_with("exchanged");
         if exchanged {
-            fs::copy(&kept, &journal).unwrap();
+            fs::copy(&copy, &journal).unwrap();
         }
-        scene.signs_nothing("deleted or exchanged");
+        scene.signs_nothing(why);
         scene.lab.instance.stop().unwrap();
         if !exchanged {
             scene.lab.instance.start_roles().unwrap();
             let why = scene.status()["maintenance"].to_string();
-            assert!(why.contains("knows"), "a start on a journal that is gone: {why}");
+            assert!(why.contains("knows"), "a start without {what}: {why}");
             scene.lab.instance.stop().unwrap();
-            fs::copy(&kept, journal).unwrap();
+            fs::remove_dir_all(&ledger).unwrap();
+            copy_folder(&kept, &ledger);
         }
         scene.goes_on();
     }
 }
 
-/// What can be made from the journal may go at any time.
+/// What can be made from the journal, or is written with every checkpoint, may go at any time.
 #[test]
 #[ignore = "needs root, FUSE and a loop device: make powercut"]
-fn indexes_and_hashes_that_are_deleted_are_made_anew() {
+fn indexes_hashes_and_heads_that_are_deleted_are_made_anew() {
     let mut scene = Scene::new(Kind::Ext4);
     let ledger = scene.lab.instance.folder().join("state/ledger");
     for folder in ["db", "tree"] {
         fs::remove_dir_all(ledger.join(folder)).unwrap();
     }
+    let heads = [ledger.join("checkpoint"), ledger.with_file_name("ledger-anchor")];
+    for head in &heads {
+        fs::remove_file(head).unwrap();
+    }
     let (device, draft) = &scene.second;
     granted(&scene.lab.instance, &scene.server, device, draft);
     scene.lab.instance.stop().unwrap();
+    let [checkpoint, anchor] = heads.map(|head| fs::read_to_string(head).unwrap());
+    assert_eq!(checkpoint, anchor);
     scene.goes_on();
 }

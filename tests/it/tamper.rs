@@ -269,6 +269,59 @@ fn a_change_with_right_checksums_is_found() {
     scene.no_new_head_is_signed(&twice, "was reserved before");
 }
 
+/// The heads that a start goes by, and the note of damage that was found: whatever is wrong with one of them,
+/// the lists and the status are served on and nothing is signed.
+#[test]
+fn a_head_or_a_finding_that_was_changed_is_signed_on_by_nobody() {
+    let mut scene = Scene::new();
+    let anchor = scene.instance.folder().join("state/ledger-anchor");
+    let anchored = fs::read(&anchor).unwrap();
+    let note = fs::read_to_string(scene.kept("newer").join("checkpoint")).unwrap();
+    let line = |number: usize| {
+        let lines = note.split_inclusive('\n').take(number);
+        lines.map(str::len).sum::<usize>()
+    };
+    type Change<'a> = &'a dyn Fn(&mut Vec<u8>);
+    let cases: [(&str, Change<'_>, &str); 7] = [
+        ("origin", &|note| note[0] ^= 1, "checkpoint"),
+        ("size", &|note| note[line(1)] ^= 1, "checkpoint"),
+        ("root", &|note| note[line(2) + 4] ^= 1, "checkpoint"),
+        (
+            "signature",
+            &|note| {
+                let end = note.len() - 9;
+                note[end] ^= 1;
+            },
+            "checkpoint",
+        ),
+        ("cut-off", &|note| note.truncate(line(2) + 9), "checkpoint"),
+        ("emptied", &|note| note.clear(), "checkpoint"),
+        ("no-text", &|note| note[line(2)] = 0xff, "checkpoint is not text any more"),
+    ];
+    for (name, damage, place) in cases {
+        let folder = scene.damaged(name, |path| {
+            change(&path.parent().unwrap().with_file_name("checkpoint"), damage);
+        });
+        scene.finds(&folder, &[], place);
+    }
+    scene.nothing_is_signed(&scene.kept("root"), "the checkpoint in");
+    scene.nothing_is_signed(&scene.kept("no-text"), "not text any more");
+
+    let whole = scene.kept("newer");
+    let another_root = |note: &mut Vec<u8>| note[line(2) + 4] ^= 1;
+    let no_text = |note: &mut Vec<u8>| note[0] = 0xff;
+    for damage in [&another_root as Change<'_>, &no_text] {
+        change(&anchor, damage);
+        scene.nothing_is_signed(&whole, "ledger-anchor");
+        fs::write(&anchor, &anchored).unwrap();
+    }
+    // Whatever stands in it.
+    let found = scene.damaged("found", |path| {
+        fs::write(path.parent().unwrap().with_file_name("finding"), [0xff]).unwrap();
+    });
+    scene.nothing_is_signed(&found, "finding is not text any more");
+}
+
 /// What a later release wrote is not damaged, and is not guessed at: every reader says what it needs, and
 /// nothing is signed.
 #[test]
