@@ -10,6 +10,9 @@ pub enum Safeguard {
     /// A reservation is in the ledger before the CA's key signs (I2). Without it the caller is told so, and it is
     /// written a little later.
     Reservation,
+    /// The first write or fsync of the journal that fails is the last one (I10). Without it the next commit is
+    /// tried as if nothing had been.
+    LastFailure,
     /// The ledger's tree is held against every head that is known of it.
     TreeCheck,
     /// A bad ciphertext gives a substitute key (I7). Without it the module takes the padding off, its
@@ -38,6 +41,7 @@ impl Safeguard {
         match self {
             Self::Fsync => "no-fsync",
             Self::Reservation => "no-reservation",
+            Self::LastFailure => "no-last-failure",
             Self::TreeCheck => "no-tree-check",
             Self::ImplicitRejection => "no-implicit-rejection",
         }

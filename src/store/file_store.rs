@@ -16,6 +16,7 @@ use super::record;
 use super::startup::{
     check_heads, check_space, checkpoint_path, lock, open_database, read_checkpoint,
 };
+use crate::control::Safeguard;
 use crate::ledger::merkle::{Frontier, Hash};
 use crate::ledger::proof::HashSource;
 use crate::ledger::{Entry, Index, Key, KnownHead, Posting, Record, Store, StoreError, postings};
@@ -209,11 +210,13 @@ impl Store for FileStore {
         let (salt, commit) = self.with_journal(|slot| {
             let mut journal = slot.take().ok_or_else(|| self.closed())?;
             let commit = journal.frontier().size();
-            // A journal that failed is not put back: what it holds is unknown.
-            journal.append(&records, &*self.random)?;
+            let appended = journal.append(&records, &*self.random);
             let salt = journal.salt();
-            *slot = Some(journal);
-            Ok((salt, commit))
+            // A journal that failed is not put back: what it holds is unknown.
+            if appended.is_ok() || !Safeguard::LastFailure.holds() {
+                *slot = Some(journal);
+            }
+            appended.map(|()| (salt, commit))
         })?;
         let entries = records.into_iter().map(|r| {
             let mut record = Vec::new();

@@ -290,19 +290,21 @@ impl Journal {
         if self.length > self.segment_bytes {
             self.roll(random)?;
         }
-        let commit = self.frontier.size();
+        let mut frontier = self.frontier.clone();
+        let commit = frontier.size();
         let salt = self.last.header.salt;
         self.buffer.clear();
         for record in records {
-            debug_assert_eq!(record.sequence, self.frontier.size());
+            debug_assert_eq!(record.sequence, frontier.size());
             record::write(&mut self.buffer, record, commit, salt);
-            self.frontier.push(record.leaf);
+            frontier.push(record.leaf);
         }
         let path = &self.last.path;
         self.tail.write(&self.buffer, self.length).map_err(|e| io_error("append to", path, &e))?;
         if Safeguard::Fsync.holds() {
             self.tail.sync().map_err(|e| io_error("fsync", path, &e))?;
         }
+        self.frontier = frontier;
         self.length += self.buffer.len() as u64;
         self.archive.grow(records.iter().map(|r| HEADER_LEN + r.entry.len()));
         let leaves: Vec<Hash> = records.iter().map(|r| r.leaf).collect();
