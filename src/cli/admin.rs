@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::command::Common;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::output;
 use crate::wire::admin::{Request, Response};
 use crate::wire::{CallError, Client, ClientLimits, ConnectError};
 
@@ -51,6 +52,19 @@ impl Session {
                 "ask somebody whose roles include it; `chancery role show` says who that is",
             )),
             answer => Ok(answer),
+        }
+    }
+
+    /// Has the signer record that a backup was not made (or verified); where it cannot, says so on the
+    /// terminal, and the failure itself goes on.
+    pub fn tell_failure(&self, made: bool, place: &str, failure: &Failure) {
+        let (place, cause) = (place.to_owned(), failure.cause().to_owned());
+        match self.ask(Request::BackupFailed { made, place, cause }) {
+            Ok(Response::Done) => {}
+            Ok(_) => {
+                output::note("the failure is not in the ledger: the signer is another release")
+            }
+            Err(e) => output::note(&format!("the failure is not in the ledger: {e}")),
         }
     }
 }

@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use super::instance::Instance;
 use super::officer::{self, Word};
-use super::roles;
 use super::{
-    backup, challenges, examine, maintenance, observe, reload, revoke, search, status,
+    audit, backup, challenges, examine, maintenance, observe, reload, revoke, search, status,
     transparency, waiting,
 };
 use crate::clock::Timestamp;
@@ -22,15 +21,22 @@ use crate::wire::admin::{self, Request, Response, Transaction};
 /// The most entries in one answer.
 const MOST_ENTRIES: usize = 100;
 
-/// Answers a request where the peer's roles allow it; an attempt at more is recorded.
+/// Answers a request where the peer's roles allow it, and records what has no event of its own: an attempt
+/// at more, a command that came to nothing.
 pub(super) async fn allowed(instance: &Arc<Instance>, peer: Peer, request: Request) -> Response {
+    let attempt = audit::Attempt::of(peer, &request);
     if instance.reloads.roles().allows(peer, &request) {
-        return answer(instance, peer, request).await;
+        let answer = answer(instance, peer, request).await;
+        if let Some(draft) = attempt.and_then(|attempt| attempt.entry(&answer)) {
+            audit::record(instance, draft).await;
+        }
+        return answer;
     }
     let (name, needed) = (request.name(), request.permission().what());
     log::warn!(event = event::PEER, uid = peer.uid, command = name; "uid {} may not: {name}", peer.uid);
-    if let Err(e) = instance.ledger().append(vec![roles::refusal(peer, &request)]).await {
-        log::error!(event = event::LEDGER; "the attempt of uid {} is not recorded: {e}", peer.uid);
+    if let Some(attempt) = attempt {
+        let why = format!("refused: needs the right to {needed}");
+        audit::record(instance, attempt.failure(&why)).await;
     }
     Response::NotAllowed(format!("`{name}` needs the right to {needed}"))
 }
@@ -98,6 +104,7 @@ async fn answer(instance: &Arc<Instance>, peer: Peer, request: Request) -> Respo
         Request::BackupVerified { manifest, place } => {
             backup::verified(instance, peer, (&manifest, &place)).await
         }
+        request @ Request::BackupFailed { .. } => backup::failed(instance, peer, &request).await,
         Request::HsmStatus => Ok(Response::Hsms(instance.tokens.hsms())),
         Request::HsmSelfTest => {
             let instance = instance.clone();
@@ -313,7 +320,11 @@ fn event_fields(event: &Event) -> Vec<(String, String)> {
             fields
         }
         Event::Command(c) => {
-            vec![("command", c.command.clone()), ("change", c.change.clone())]
+            let mut fields = vec![("command", c.command.clone()), ("change", c.change.clone())];
+            if c.dry_run {
+                fields.push(("dry run", c.dry_run.to_string()));
+            }
+            fields
         }
         Event::Verification(v) => {
             vec![("entries", v.size.to_string()), ("root", v.root.to_string())]

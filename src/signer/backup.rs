@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::audit::Attempt;
 use super::challenges::origin;
 use super::checkpoints::Log;
 use super::instance::{Instance, software};
@@ -18,7 +19,7 @@ use crate::ledger::{
 use crate::store::{Snapshot, checkpoint_name};
 use crate::telemetry::event;
 use crate::wire::Peer;
-use crate::wire::admin::{BACKUP_PART, BackupPlan, LastBackup, Response};
+use crate::wire::admin::{BACKUP_PART, BackupPlan, LastBackup, Request, Response};
 
 /// How many backups can be fetched at the same time.
 const UNDER_WAY: usize = 4;
@@ -247,6 +248,22 @@ pub(super) async fn verified(
         given_up: None,
     };
     record(instance, peer, place, backup).await?;
+    Ok(Response::Done)
+}
+
+/// Records that a backup could not be made or does not verify, as its command found.
+pub(super) async fn failed(
+    instance: &Instance,
+    peer: Peer,
+    request: &Request,
+) -> Result<Response, String> {
+    let (Request::BackupFailed { cause, .. }, Some(attempt)) =
+        (request, Attempt::of(peer, request))
+    else {
+        return Ok(Response::NotFound);
+    };
+    let draft = attempt.failure(cause);
+    instance.ledger().append(vec![draft]).await.map_err(|e| e.to_string())?;
     Ok(Response::Done)
 }
 

@@ -256,6 +256,12 @@ impl Instance {
         }
     }
 
+    /// Counts a user who may not use a socket of the signer; false, so that it is turned away.
+    pub(super) fn turned_away(&self, uid: u32, reason: &'static str) -> bool {
+        self.pipeline.refusals.count_user(self.pipeline.clock.now(), uid, reason);
+        false
+    }
+
     /// Puts the counted refusals of past minutes into the ledger; of all minutes at shutdown.
     pub(super) async fn record_refusals(&self, at_shutdown: bool) {
         let now = (!at_shutdown).then(|| self.pipeline.clock.now());

@@ -3,6 +3,7 @@
 //! TCP socket of its own, trust in what the frontend says of a message.
 
 mod admin;
+mod audit;
 mod authority;
 mod backup;
 mod challenges;

@@ -1,6 +1,6 @@
 //! Refusals are counted, not recorded one by one: whoever can send a message must not be able to
 //! fill the ledger. One entry a minute, endpoint, source and reason; the sources beyond the bound
-//! of a minute share one.
+//! of a minute share one. A local user who may not use a socket is such a source.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -24,13 +24,15 @@ struct Kind {
     minute: u64,
     endpoint: Arc<str>,
     source: String,
+    /// The local user, where the kernel named one.
+    uid: Option<u32>,
     reason: &'static str,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Count {
     count: u64,
-    example: [u8; 32],
+    example: Option<[u8; 32]>,
 }
 
 impl RefusalCounter {
@@ -43,18 +45,27 @@ impl RefusalCounter {
         reason: &'static str,
         example: [u8; 32],
     ) {
-        let minute = now.unix_millis() / 60_000 * 60_000;
+        let (endpoint, source) = (endpoint.clone(), network(source));
+        self.add(Kind { minute: minute(now), endpoint, source, uid: None, reason }, Some(example));
+    }
+
+    /// Counts one connection of a user who may not use a socket; `reason` names the socket.
+    pub(super) fn count_user(&self, now: Timestamp, uid: u32, reason: &'static str) {
+        let (minute, endpoint, source) = (minute(now), Arc::from(""), format!("uid {uid}"));
+        self.add(Kind { minute, endpoint, source, uid: Some(uid), reason }, None);
+    }
+
+    fn add(&self, mut kind: Kind, example: Option<[u8; 32]>) {
         let mut counts = self.lock();
-        let mut kind = Kind { minute, endpoint: endpoint.clone(), source: network(source), reason };
         if !counts.contains_key(&kind) && counts.len() >= BOUND {
-            kind.source = OTHERS.into();
+            (kind.source, kind.uid) = (OTHERS.into(), None);
         }
         counts.entry(kind).or_insert(Count { count: 0, example }).count += 1;
     }
 
     /// The entries of all minutes before the one of `now`; of all minutes at shutdown.
     pub(super) fn due(&self, now: Option<Timestamp>) -> Vec<Draft> {
-        let open = now.map_or(u64::MAX, |t| t.unix_millis() / 60_000 * 60_000);
+        let open = now.map_or(u64::MAX, minute);
         let mut counts = self.lock();
         let mut due: Vec<_> = counts.extract_if(|kind, _| kind.minute < open).collect();
         drop(counts);
@@ -70,10 +81,18 @@ impl RefusalCounter {
     }
 }
 
+/// The start of the minute of `now`.
+const fn minute(now: Timestamp) -> u64 {
+    now.unix_millis() / 60_000 * 60_000
+}
+
 fn draft(kind: Kind, count: Count) -> Draft {
-    let object = format!("{} at {}", kind.reason, kind.endpoint);
+    let object = match &*kind.endpoint {
+        "" => kind.reason.to_owned(),
+        endpoint => format!("{} at {endpoint}", kind.reason),
+    };
     Draft {
-        actor: Actor::Anonymous,
+        actor: kind.uid.map_or(Actor::Anonymous, Actor::Uid),
         origin: Origin::Internal,
         object,
         outcome: Outcome::Failure,
@@ -83,7 +102,7 @@ fn draft(kind: Kind, count: Count) -> Draft {
             source: kind.source,
             reason: kind.reason.into(),
             count: count.count,
-            example: Some(Fingerprint(count.example)),
+            example: count.example.map(Fingerprint),
         }),
     }
 }
@@ -136,6 +155,23 @@ mod tests {
         assert_eq!(first, [("10.0.0.1".to_owned(), 2), ("2001:db8::/64".to_owned(), 2)]);
         assert!(counter.due(Some(at(61))).is_empty());
         assert_eq!(events(counter.due(None)), [("10.0.0.1".to_owned(), 1)]);
+    }
+
+    #[test]
+    fn a_local_user_is_the_actor_until_the_minute_is_full() {
+        let counter = RefusalCounter::default();
+        let now = Timestamp::from_unix_seconds(60);
+        for uid in 0..10_000 {
+            counter.count_user(now, uid, "wrong user");
+            counter.count_user(now, uid % 2, "wrong user");
+        }
+        let all = counter.due(None);
+        assert_eq!(all.len(), BOUND + 1);
+        let of = |actor: Actor| all.iter().find(|d| d.actor == actor).map(|d| &d.event);
+        let Some(Event::Refusals(first)) = of(Actor::Uid(1)) else { panic!("{all:?}") };
+        assert_eq!((first.source.as_str(), first.count, first.example), ("uid 1", 5001, None));
+        let Some(Event::Refusals(others)) = of(Actor::Anonymous) else { panic!("{all:?}") };
+        assert_eq!(others.source, OTHERS);
     }
 
     #[test]

@@ -5,9 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::error::SignerError;
 use crate::config::Config;
 use crate::config::uid_of;
-use crate::ledger::{
-    Actor, Command, Draft, Event, Ledger, LedgerError, Origin, Outcome, RoleChange,
-};
+use crate::ledger::{Draft, Event, Ledger, LedgerError, RoleChange};
 use crate::wire::Peer;
 use crate::wire::admin::{Permission, Request};
 
@@ -112,22 +110,6 @@ pub(super) fn changes(config: &Config, ledger: &Ledger) -> Result<Vec<Draft>, Le
         Draft::of_system(object, Event::Role(RoleChange { subject, role, granted }))
     };
     Ok(taken.chain(given).map(draft).collect())
-}
-
-/// The entry of a request that its sender's roles do not allow.
-pub(super) fn refusal(peer: Peer, request: &Request) -> Draft {
-    let pid = peer.pid.and_then(|pid| u32::try_from(pid).ok());
-    Draft {
-        actor: Actor::Uid(peer.uid),
-        origin: pid.map_or(Origin::Internal, Origin::Process),
-        object: request.name().into(),
-        outcome: Outcome::Failure,
-        event: Event::Command(Command {
-            command: request.name().into(),
-            change: format!("refused: needs the right to {}", request.permission().what()),
-            dry_run: false,
-        }),
-    }
 }
 
 #[cfg(test)]

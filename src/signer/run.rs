@@ -68,18 +68,25 @@ pub async fn run(
     };
     let frontend = {
         let instance = instance.clone();
+        let counted = instance.clone();
         let handler = move |_: Peer, request| -> BoxFuture<_> {
             let instance = instance.clone();
             Box::pin(async move { instance.answer(request).await })
         };
         let (until, handler) = (until(stopped.clone()), Arc::new(handler));
-        let allowed = move |uid| frontend_uids.contains(&uid);
+        let allowed = move |uid| {
+            frontend_uids.contains(&uid)
+                || counted.turned_away(uid, "wrong user at the frontend's socket")
+        };
         wire::serve(listener, allowed, ServerLimits::default(), handler, until)
     };
     let operators = {
         let instance = instance.clone();
         let users = instance.clone();
-        let allowed = move |uid| users.reloads.roles().knows(uid);
+        let allowed = move |uid| {
+            users.reloads.roles().knows(uid)
+                || users.turned_away(uid, "wrong user at the admin socket")
+        };
         let handler = move |peer: Peer, request| -> BoxFuture<_> {
             let instance = instance.clone();
             Box::pin(async move { admin::allowed(&instance, peer, request).await })

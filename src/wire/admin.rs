@@ -131,6 +131,15 @@ pub enum Request {
         /// Where it is, for the auditor.
         place: String,
     },
+    /// A backup could not be made, or does not verify: record that.
+    BackupFailed {
+        /// Whether it was being made (or verified).
+        made: bool,
+        /// Where it is or was to be, for the auditor.
+        place: String,
+        /// Why.
+        cause: String,
+    },
     /// The signer as `chancery doctor` examines it.
     Examine,
     /// How the HSMs do.
@@ -437,7 +446,7 @@ impl Exchange for Request {
     type Answer = Response;
     const TAG: u8 = 2;
     const NAME: &'static str = "admin";
-    const VERSION: u16 = 15;
+    const VERSION: u16 = 16;
     const MAX_MESSAGE: usize = 4 << 20;
     /// It may hold several CRLs.
     const MAX_ANSWER: usize = 32 << 20;

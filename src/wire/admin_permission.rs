@@ -68,7 +68,8 @@ impl Request {
             | Self::BackupBegin
             | Self::BackupRead { .. }
             | Self::BackupDone { .. }
-            | Self::BackupVerified { .. } => Permission::OperateCa,
+            | Self::BackupVerified { .. }
+            | Self::BackupFailed { .. } => Permission::OperateCa,
         }
     }
 
@@ -96,10 +97,11 @@ impl Request {
             Self::ChallengeRevoke { .. } => "challenge revoke",
             Self::Metrics => "metrics",
             Self::Reload => "reload",
-            Self::BackupBegin | Self::BackupRead { .. } | Self::BackupDone { .. } => {
-                "backup create"
-            }
-            Self::BackupVerified { .. } => "backup verify",
+            Self::BackupBegin
+            | Self::BackupRead { .. }
+            | Self::BackupDone { .. }
+            | Self::BackupFailed { made: true, .. } => "backup create",
+            Self::BackupVerified { .. } | Self::BackupFailed { .. } => "backup verify",
             Self::Examine => "doctor",
             Self::HsmStatus => "hsm status",
             Self::HsmSelfTest => "hsm selftest",

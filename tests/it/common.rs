@@ -103,6 +103,7 @@ pub const BAD_MESSAGE_CHECK: u8 = 1;
 pub const BAD_REQUEST: u8 = 2;
 
 /// One entry of the ledger as `chancery ledger list --json` prints it.
+#[derive(Debug)]
 pub struct Entry {
     /// Its place.
     pub sequence: u64,

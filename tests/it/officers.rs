@@ -78,13 +78,21 @@ fn t47_t59_an_auditor_looks_and_an_attempt_at_more_is_recorded() {
         assert_eq!(output.status.code(), Some(5), "{refused:?}: {said}");
         assert!(said.contains("roles"), "{said}");
     }
+    // What it would do, he may see; that he asked is recorded as well.
+    let preview = [&revoke[..revoke.len() - 1], &["--dry-run"]].concat();
+    let shown = as_somebody(folder.path(), &preview);
+    assert!(shown.status.success(), "{}", String::from_utf8_lossy(&shown.stderr));
     let entries = ledger(&instance);
     let attempts: Vec<_> = entries.iter().filter(|e| e.event == "command").collect();
-    assert_eq!(attempts.len(), 3);
-    for attempt in attempts {
+    assert_eq!(attempts.len(), 4);
+    for attempt in &attempts[..3] {
         assert_eq!(attempt.field("actor"), format!("uid {}", SOMEBODY.1));
         assert_eq!(attempt.field("outcome"), "failure");
     }
+    assert_eq!(attempts[0].field("object"), number);
+    let shown = attempts[3];
+    assert_eq!((shown.field("outcome"), shown.field("dry run")), ("success", "true"));
+    assert_eq!((shown.field("command"), shown.field("object")), ("cert revoke", &*number));
     assert_eq!(entries.iter().filter(|e| e.event == "revocation").count(), 0);
 
     // Who had which role when stands in the ledger.
@@ -121,6 +129,42 @@ fn an_officer_is_the_actor_of_what_he_does() {
     assert_eq!(revocation.field("actor"), format!("uid {}", SOMEBODY.1));
     let output = as_somebody(folder.path(), &["crl", "now"]);
     assert_eq!(output.status.code(), Some(5));
+
+    // Each command that discloses or does something without an event of its own, and each that comes to
+    // nothing, is an entry: who, from where, what, why.
+    let nowhere = folder.path().join("missing/backup").display().to_string();
+    let (again, missing) = ("revoked already", "nothing of that");
+    let attempts: [(bool, &[&str], &str, &str); 7] = [
+        (true, &["request", "show", &device.transaction_id()], "success", ""),
+        (true, &revoke, "failure", again),
+        (true, &["challenge", "revoke", "0"], "failure", missing),
+        (false, &["crl", "now"], "success", ""),
+        (false, &["hsm", "selftest"], "success", "keys work"),
+        (false, &["backup", "create", &nowhere], "failure", "No such file"),
+        (false, &["backup", "verify", &nowhere, "--record"], "failure", "No such file"),
+    ];
+    let before = ledger(&instance).len();
+    for (somebody, command, outcome, _) in &attempts {
+        let output = match somebody {
+            true => as_somebody(folder.path(), command),
+            false => instance.command(command).unwrap(),
+        };
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.success(), *outcome == "success", "{command:?}: {said}");
+    }
+    let entries = ledger(&instance).split_off(before);
+    let mut recorded = entries.iter().filter(|e| e.event == "command");
+    for (somebody, command, outcome, why) in &attempts {
+        let entry = recorded.find(|e| command.join(" ").starts_with(e.field("command")));
+        let entry = entry.unwrap_or_else(|| panic!("{command:?} is not recorded: {entries:?}"));
+        assert_eq!(entry.field("outcome"), *outcome, "{entry:?}");
+        assert!(entry.field("change").contains(why), "{entry:?}");
+        let uid = if *somebody { SOMEBODY.1 } else { "0" };
+        assert_eq!(entry.field("actor"), format!("uid {uid}"), "{entry:?}");
+        assert!(entry.field("origin").starts_with("process "), "{entry:?}");
+        assert!(!entry.field("object").is_empty(), "{entry:?}");
+    }
+    assert_eq!(recorded.next().map(|e| e.event.clone()), None, "each is recorded once");
 }
 
 #[test]
@@ -128,20 +172,33 @@ fn who_has_no_role_is_turned_away() {
     if !is_root() {
         return;
     }
-    let (_instance, folder) = with_role("admin");
+    let (mut instance, folder) = with_role("admin");
     let config = folder.path().join("chancery.toml");
     let text = fs::read_to_string(&config).unwrap();
     assert!(text.contains("[roles]"));
-    let output = Command::new("setpriv")
-        .args(["--reuid", "6", "--clear-groups"])
-        .arg(folder.path().join("chancery"))
-        .arg("status")
-        .arg("--config")
-        .arg(&config)
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(5), "{}", String::from_utf8_lossy(&output.stderr));
+    for _ in 0..2 {
+        let output = Command::new("setpriv")
+            .args(["--reuid", "6", "--clear-groups"])
+            .arg(folder.path().join("chancery"))
+            .arg("status")
+            .arg("--config")
+            .arg(&config)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(5), "{}", String::from_utf8_lossy(&output.stderr));
+    }
     assert!(as_somebody(folder.path(), &["status"]).status.success(), "the one who has");
+
+    // However often he comes, it is one entry a minute.
+    instance.stop().unwrap();
+    let entries = ledger(&instance);
+    let counted: Vec<_> = entries.iter().filter(|e| e.event == "refusals").collect();
+    let total: u32 = counted.iter().map(|e| e.field("count").parse::<u32>().unwrap()).sum();
+    assert!(total == 2 && counted.len() <= 2, "{counted:?}");
+    let entry = counted[0];
+    assert_eq!((entry.field("actor"), entry.field("source")), ("uid 6", "uid 6"), "{entry:?}");
+    assert_eq!(entry.field("outcome"), "failure");
+    assert!(entry.field("reason").contains("admin socket"), "{entry:?}");
 }
 
 #[test]

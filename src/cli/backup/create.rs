@@ -56,8 +56,9 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<(), Failure> {
         (Some(path), _) => path.clone(),
         (None, into) => into.clone().unwrap_or_default().join(name(manifest.time)),
     };
-    fetch(&session, plan.id, (&plan.manifest, &manifest), &path)?;
     let place = path.display().to_string();
+    fetch(&session, plan.id, (&plan.manifest, &manifest), &path)
+        .inspect_err(|failure| session.tell_failure(true, &place, failure))?;
     match session.ask(Request::BackupDone { id: plan.id, place })? {
         Response::Done => {}
         Response::NotFound => {

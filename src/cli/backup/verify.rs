@@ -58,11 +58,18 @@ pub(super) struct Good {
 
 /// Runs the verification to the exit status.
 pub fn run(arguments: &Arguments, common: &Common) -> Result<(), Failure> {
-    let good = verify(&arguments.path, &arguments.trust, common)?;
-    if arguments.record {
-        let place = arguments.path.display().to_string();
+    // First, so that nothing is verified for a record that cannot be made.
+    let patience = ClientLimits::default().call;
+    let session = arguments.record.then(|| Session::open(common, patience)).transpose()?;
+    let place = arguments.path.display().to_string();
+    let good = verify(&arguments.path, &arguments.trust, common).inspect_err(|failure| {
+        if let Some(session) = &session {
+            session.tell_failure(false, &place, failure);
+        }
+    })?;
+    if let Some(session) = session {
         let request = Request::BackupVerified { manifest: good.text.clone(), place };
-        match Session::open(common, ClientLimits::default().call)?.ask(request)? {
+        match session.ask(request)? {
             Response::Done => {}
             _ => return Err(unexpected()),
         }

@@ -179,7 +179,7 @@ pub struct Refusals {
     pub minute: u64,
     /// The endpoint, or empty where the message named none.
     pub endpoint: String,
-    /// The address or network that they came from.
+    /// The address, network or local user (`uid N`) that they came from.
     pub source: String,
     /// Why they were refused.
     pub reason: String,

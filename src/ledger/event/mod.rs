@@ -117,3 +117,29 @@ impl Event {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    /// What no release writes.
+    const UNWRITTEN: [&str; 3] = ["key", "hsm", "role"];
+
+    /// The first column of the first table of docs/audit.md has each event once and nothing else.
+    #[test]
+    fn the_documents_name_every_event() {
+        let quoted = |text: &'static str| text.split('`').skip(1).step_by(2);
+        let events = include_str!("mod.rs")
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("Self::")?.split_once("(_) => \""))
+            .map(|(_, name)| name.trim_end_matches("\","))
+            .filter(|name| !UNWRITTEN.contains(name));
+        let events: BTreeSet<_> = events.collect();
+        let section = include_str!("../../../docs/audit.md").split("\n## ").nth(1).expect("events");
+        let rows = section.lines().filter(|l| l.starts_with("| `"));
+        let told: Vec<_> =
+            rows.flat_map(|row| quoted(row.split('|').nth(1).expect("a column"))).collect();
+        assert_eq!(told.len(), events.len(), "an event stands twice");
+        assert_eq!(told.into_iter().collect::<BTreeSet<_>>(), events);
+    }
+}
