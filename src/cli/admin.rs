@@ -62,7 +62,7 @@ impl Session {
         match self.ask(Request::BackupFailed { made, place, cause }) {
             Ok(Response::Done) => {}
             Ok(_) => {
-                output::note("the failure is not in the ledger: the signer is another release")
+                output::note("the failure is not in the ledger: the signer is another release");
             }
             Err(e) => output::note(&format!("the failure is not in the ledger: {e}")),
         }

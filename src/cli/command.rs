@@ -71,7 +71,7 @@ enum Command {
     Signer(role::Arguments),
     /// Run the role that faces the network and holds no secret
     Frontend(role::Arguments),
-    /// Check or explain the configuration
+    /// Check, show or explain the configuration
     #[command(subcommand)]
     Config(config::Command),
     /// Show how the signer is

@@ -1,4 +1,4 @@
-//! `chancery config check` and `chancery config explain`.
+//! `chancery config check`, `chancery config show` and `chancery config explain`.
 
 use clap::{Subcommand, ValueEnum};
 
@@ -17,6 +17,12 @@ pub enum Command {
         /// Whose files to look at; each role runs as its own user
         #[arg(long, value_enum, default_value_t = Who::All)]
         role: Who,
+    },
+    /// Show the keys that the file sets, with their values; no secret is among them
+    Show {
+        /// The defaults of the other keys as well, marked: all that is in force
+        #[arg(long)]
+        effective: bool,
     },
     /// Say what a key is for, its default and range; without a key, all of them
     Explain {
@@ -42,15 +48,27 @@ pub enum Who {
 pub fn run(command: Command, common: &Common) -> Result<(), Failure> {
     match command {
         Command::Check { role } => check(role, common),
+        Command::Show { effective } => {
+            let shown = config::show(&common.config);
+            let shown = shown.map_err(|errors| Failure::configuration(&errors))?;
+            match common.json {
+                true => output::json(&shown.json(effective)),
+                false => output::write(&shown.toml(effective)),
+            }
+        }
+        Command::Explain { key } if common.json => {
+            output::json(&config::reference_json(key.as_deref()).map_err(|e| unknown_key(&e))?)
+        }
         Command::Explain { key: None } => output::write(&config::reference()),
         Command::Explain { key: Some(key) } => {
-            let text = config::explain(&key).map_err(|cause| {
-                let next = "run `chancery config explain` for all keys";
-                Failure::new(Exit::Failed, "there is no such key", cause, next)
-            })?;
-            output::write(&text)
+            output::write(&config::explain(&key).map_err(|e| unknown_key(&e))?)
         }
     }
+}
+
+fn unknown_key(cause: &str) -> Failure {
+    let next = "run `chancery config explain` for all keys";
+    Failure::new(Exit::Failed, "there is no such key", cause, next)
 }
 
 fn check(role: Who, common: &Common) -> Result<(), Failure> {

@@ -8,7 +8,7 @@ use super::command::Common;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::output;
-use crate::ceremony::exchange::{Kind, Verified, read};
+use crate::ceremony::exchange::{Item, Kind, Verified, read};
 use crate::ceremony::words;
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 
@@ -47,10 +47,10 @@ pub struct Import {
 }
 
 /// Runs the subcommand.
-pub fn run(command: Command, _: &Common) -> Result<(), Failure> {
+pub fn run(command: Command, common: &Common) -> Result<(), Failure> {
     match command {
-        Command::Show(arguments) => show(&verified(&arguments.file)?),
-        Command::Import(arguments) => import(&arguments),
+        Command::Show(arguments) => show(&verified(&arguments.file)?, common),
+        Command::Import(arguments) => import(&arguments, common),
     }
 }
 
@@ -62,12 +62,21 @@ fn verified(path: &Path) -> Result<Verified, Failure> {
         .map_err(|e| Failure::new(Exit::Integrity, what(), e, "fetch it again from its ceremony"))
 }
 
-fn show(message: &Verified) -> Result<(), Failure> {
+fn show(message: &Verified, common: &Common) -> Result<(), Failure> {
     let kind = match message.payload.kind {
         Kind::Request => "request",
         Kind::Response => "response",
     };
     let expires = Timestamp::from_unix_seconds(message.payload.expires);
+    if common.json {
+        let item = |i: &Item| serde_json::json!({ "name": i.name, "form": i.form });
+        return output::json(&serde_json::json!({
+            "kind": kind,
+            "expires": expires.to_string(),
+            "signer_sha256": message.signer_sha256(),
+            "items": message.payload.items.iter().map(item).collect::<Vec<_>>(),
+        }));
+    }
     let mut text = format!(
         "{kind}, to be imported until {expires}\nsigned by {}\n  {}\n",
         message.signer_sha256(),
@@ -83,7 +92,7 @@ fn show(message: &Verified) -> Result<(), Failure> {
     output::write(&text)
 }
 
-fn import(arguments: &Import) -> Result<(), Failure> {
+fn import(arguments: &Import, common: &Common) -> Result<(), Failure> {
     let refused = |e: &dyn std::fmt::Display| {
         let what = format!("{} is not accepted", arguments.response.display());
         Failure::new(Exit::Integrity, what, e, "import nothing; ask the offline CA")
@@ -113,7 +122,10 @@ fn import(arguments: &Import) -> Result<(), Failure> {
         std::io::Write::write_all(&mut file, &bytes)
             .and_then(|()| file.sync_all())
             .map_err(|e| refused(&e))?;
-        output::write(&format!("{}\n", path.display()))?;
+        match common.json {
+            true => output::json(&serde_json::json!({ "file": path.display().to_string() }))?,
+            false => output::write(&format!("{}\n", path.display()))?,
+        }
     }
     Ok(())
 }

@@ -65,7 +65,11 @@ pub fn run(command: Command, common: &Common) -> Result<(), Failure> {
     match command {
         Command::List { from, limit, place } => list(from, limit, &place, common),
         Command::Checkpoint { place } => {
-            output::write(&Source::open(&place, common)?.checkpoint()?)
+            let checkpoint = Source::open(&place, common)?.checkpoint()?;
+            match common.json {
+                true => output::json(&serde_json::json!({ "checkpoint": checkpoint })),
+                false => output::write(&checkpoint),
+            }
         }
         Command::Key(arguments) => ledger_key::run(&arguments, common),
         Command::Verify(arguments) => ledger_verify::run(arguments, common),

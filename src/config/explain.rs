@@ -45,6 +45,49 @@ pub fn reference() -> String {
     out
 }
 
+/// Every key, or `wanted` and those below it, for other programs; without a known key the error says
+/// which there are.
+pub fn reference_json(wanted: Option<&str>) -> Result<serde_json::Value, String> {
+    let mut all = Vec::new();
+    describe_json("", Config::KEYS, &mut all);
+    if let Some(wanted) = wanted {
+        let text = explain(wanted)?;
+        // Its first line has NAME for what the user chose.
+        let path = text.lines().next().unwrap_or_default();
+        let below = format!("{path}.");
+        all.retain(|(key, _)| key == path || key.starts_with(&below));
+    }
+    Ok(all.into_iter().map(|(_, value)| value).collect())
+}
+
+fn describe_json(section: &str, keys: &[Key], out: &mut Vec<(String, serde_json::Value)>) {
+    for key in keys {
+        let mut path = section.to_owned();
+        push(&mut path, key.name);
+        let doc: Vec<&str> = key.doc.iter().map(|line| line.trim()).collect();
+        let (is_leaf, below): (bool, &[Key]) = match key.shape {
+            Shape::Leaf => (true, &[]),
+            Shape::Table(keys) => (false, keys),
+            Shape::Named(keys) => {
+                push(&mut path, "NAME");
+                (false, keys)
+            }
+        };
+        let mut value = serde_json::json!({ "key": path, "doc": doc.join(" ") });
+        if is_leaf {
+            value["kind"] = key.kind.into();
+            value["each"] = key.element.into();
+            value["default"] = key.default.into();
+            value["compulsory"] = (key.required)().into();
+            value["least"] = key.range.map(|(least, _)| least).into();
+            value["greatest"] = key.range.map(|(_, greatest)| greatest).into();
+            value["reload"] = reload::is_live(&path).into();
+        }
+        out.push((path.clone(), value));
+        describe_json(&path, below, out);
+    }
+}
+
 fn describe_all(section: &str, keys: &[Key], out: &mut String) {
     for key in keys {
         let mut path = section.to_owned();

@@ -139,7 +139,7 @@ fn version_is_known(document: &DeTable<'_>, reader: &mut Reader<'_>) -> bool {
     known
 }
 
-fn read(path: &Path) -> Result<String, ConfigError> {
+pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
     let fail = |problem: String, remedy: &str| ConfigError {
         file: path.to_owned(),
         line: 0,

@@ -23,6 +23,7 @@ mod reload;
 mod roles;
 mod schema;
 mod seal;
+mod show;
 mod suggest;
 mod token;
 mod users;
@@ -38,7 +39,7 @@ pub use endpoint::{
     NameRule, Renewal, UrlPath,
 };
 pub use error::ConfigError;
-pub use explain::{explain, reference};
+pub use explain::{explain, reference, reference_json};
 pub use files::Role;
 pub use ledger::{AnchorObject, Ledger, Publish, Witness};
 pub use load::{admin_socket, load, load_for, parse, reload};
@@ -50,6 +51,7 @@ pub use profile::{
     SubjectAttribute, SubjectRules,
 };
 pub use seal::SealKey;
+pub use show::{Shown, show};
 pub use token::{Environment, KeyId, KeyPlace, Token, VendorProfile};
 pub use users::uid_of;
 pub use values::Name;

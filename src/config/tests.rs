@@ -37,6 +37,33 @@ fn parsed(source: &str) -> Result<Config, Vec<ConfigError>> {
 }
 
 #[test]
+fn what_is_shown_is_the_same_configuration_and_tells_no_mac() {
+    let mac = format!("challenge_mac = \"hmac-sha256:{}\"\n", "5a".repeat(32));
+    let written = format!(
+        "{MINIMAL}{mac}[token.other]\nprofile = \"./x.toml\"\nlabel = \"\\u007f\\\"\"\n\
+         pin_prompt = true\nmodule = \"/x.so\"\nenvironment = {{ A_B = \"c\" }}\n"
+    );
+    let shown = show::show_text(Path::new(FILE), &written).unwrap();
+    let text = shown.toml(true);
+    assert!(!text.contains("5a5a"), "{text}");
+    assert!(!shown.json(true).to_string().contains("5a5a"));
+    let line = "endpoint.device.challenge_mac = \"hidden\"";
+    assert!(text.contains(line), "{text}");
+    let again = text.replace(line, &format!("endpoint.device.{}", mac.trim_end()));
+    let again = parse(Path::new("/elsewhere/x.toml"), &again).unwrap();
+    assert_eq!(again, parsed(&written).unwrap(), "{text}");
+
+    assert!(text.contains("signer.queue = 512\n"), "{text}");
+    assert!(text.contains("profile.device.backdate = \"1h\"  # default\n"), "{text}");
+    let few = shown.toml(false);
+    assert!(few.contains("profile.device.validity = \"90d\"\n") && !few.contains("default"));
+    let (json, few) = (shown.json(true), shown.json(false));
+    assert_eq!(json["keys"]["ca.issuing.chain"][0], "/etc/chancery/root.pem");
+    assert!(json["defaults"].as_array().unwrap().contains(&"profile.device.backdate".into()));
+    assert_eq!(few["defaults"].as_array().unwrap().len(), 0, "{few}");
+}
+
+#[test]
 fn the_defaults_fill_in() {
     let config = parsed(MINIMAL).unwrap();
     assert!(!config.lab);

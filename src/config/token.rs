@@ -58,6 +58,7 @@ section! {
 
 /// A vendor profile: the name of a built-in one, or a path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
 pub enum VendorProfile {
     /// A built-in one.
     Name(String),

@@ -28,6 +28,7 @@ mod hsm_commands;
 mod hsm_faults;
 mod hsm_sessions;
 mod init;
+mod json;
 mod layers;
 mod ledger_tools;
 mod legacy;

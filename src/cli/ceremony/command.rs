@@ -68,13 +68,13 @@ impl PlanFile {
 /// Runs the subcommand.
 pub fn run(command: Command, common: &Common) -> Result<(), Failure> {
     match command {
-        Command::Plan(command) => plan::run(&command),
+        Command::Plan(command) => plan::run(&command, common),
         Command::Rehearse(arguments) => hold::rehearse(&arguments),
         Command::Run(arguments) => hold::run(&arguments),
         Command::Verify(arguments) => evidence::verify(&arguments, common),
         Command::Report(arguments) => evidence::report(&arguments),
         Command::Bundle(command) => evidence::bundle(&command),
-        Command::Words(arguments) => plan::words(&arguments),
+        Command::Words(arguments) => plan::words(&arguments, common),
         Command::Shares(command) => shares::run(&command),
         Command::TokenDrill(arguments) => hold::token_drill(&arguments),
     }

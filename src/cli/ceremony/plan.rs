@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::command::{PlanFile, plan_failure};
 use crate::ceremony::{document, hold, plan, script, words};
+use crate::cli::command::Common;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::output;
@@ -53,7 +54,7 @@ pub struct Words {
     qr: bool,
 }
 
-pub fn run(command: &Command) -> Result<(), Failure> {
+pub fn run(command: &Command, common: &Common) -> Result<(), Failure> {
     match command {
         Command::Check(Check { plan: file, out }) => {
             if let Some(out) = out {
@@ -61,11 +62,18 @@ pub fn run(command: &Command) -> Result<(), Failure> {
             }
             let plan = hold::check(&file.text()?, &file.base()).map_err(|p| plan_failure(&p))?;
             let (steps, words) = (plan.steps.len(), plan.digest().words());
+            if common.json {
+                let (title, digest) = (&plan.title, plan.digest().hex());
+                return output::json(&serde_json::json!({
+                    "good": true, "title": title, "steps": steps, "digest": digest, "words": words,
+                }));
+            }
             output::write(&format!("{}: {steps} steps, no errors\n{words}\n", plan.title))
         }
         Command::Digest(file) => {
             let digest = plan::PlanDigest::of(&file.text()?);
-            print(&digest.0, &format!("chancery-plan:{}", digest.hex()), true)
+            let (digest, code) = (digest.0, format!("chancery-plan:{}", digest.hex()));
+            print((&file.path, &digest), &code, true, common)
         }
         Command::Script(arguments) => {
             let plan = plan::load(&arguments.plan.text()?).map_err(|p| plan_failure(&p))?;
@@ -91,7 +99,7 @@ fn free(out: &Path) -> Result<(), Failure> {
         .map_err(|e| failed(&format!("{}: {e}", parent.display())))
 }
 
-pub fn words(arguments: &Words) -> Result<(), Failure> {
+pub fn words(arguments: &Words, common: &Common) -> Result<(), Failure> {
     for path in &arguments.files {
         let bytes = std::fs::read(path).map_err(|e| {
             Failure::new(
@@ -101,15 +109,27 @@ pub fn words(arguments: &Words) -> Result<(), Failure> {
                 "see that it is there",
             )
         })?;
-        output::write(&format!("{}\n", path.display()))?;
         let digest = openssl::sha::sha256(&bytes);
-        print(&digest, &format!("sha256:{}", hex::encode(digest)), arguments.qr)?;
+        if !common.json {
+            output::write(&format!("{}\n", path.display()))?;
+        }
+        let code = format!("sha256:{}", hex::encode(digest));
+        print((path, &digest), &code, arguments.qr, common)?;
     }
     Ok(())
 }
 
-fn print(digest: &[u8; 32], code: &str, qr: bool) -> Result<(), Failure> {
+fn print(
+    (file, digest): (&Path, &[u8; 32]),
+    code: &str,
+    qr: bool,
+    common: &Common,
+) -> Result<(), Failure> {
     let all = words::words(digest);
+    if common.json {
+        let (file, digest) = (file.display().to_string(), hex::encode(digest));
+        return output::json(&serde_json::json!({ "file": file, "sha256": digest, "words": all }));
+    }
     let all: Vec<&str> = all.split(' ').collect();
     let lines: Vec<String> = all.chunks(8).map(|l| format!("  {}", l.join(" "))).collect();
     output::write(&format!("  {}\n{}\n", words::grouped_hex(digest), lines.join("\n")))?;

@@ -143,6 +143,7 @@ pub fn search(filters: &Filters, limit: u64, common: &Common) -> Result<(), Fail
 
 /// Prints a file of certificates.
 pub fn export(filters: &Filters, format: Format, common: &Common) -> Result<(), Failure> {
+    let format = if common.json { Format::Json } else { format };
     if format == Format::Csv {
         output::write("serial,state,not_after,ca,endpoint,profile,reason,changed,subject\n")?;
     }

@@ -3,11 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
-use super::command::{Change, longest_comment};
+use super::command::{Change, as_json, longest_comment};
 use super::find::{self, Filters};
 use crate::cli::command::Common;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
+use crate::cli::progress::Progress;
 use crate::cli::{admin, output};
 use crate::revocation::Reason;
 use crate::telemetry::escaped;
@@ -38,12 +39,15 @@ pub fn run(many: &Many, common: &Common) -> Result<(), Failure> {
     let found = wanted(many, common)?;
     let Some(count) = many.yes else {
         for certificate in &found {
-            output::write(&format!(
-                "{} {:<8} {}\n",
-                certificate.serial,
-                escaped(&certificate.state, 16),
-                escaped(&certificate.subject, 500)
-            ))?;
+            match common.json {
+                true => output::json(&as_json(certificate)?)?,
+                false => output::write(&format!(
+                    "{} {:<8} {}\n",
+                    certificate.serial,
+                    escaped(&certificate.state, 16),
+                    escaped(&certificate.subject, 500)
+                ))?,
+            }
         }
         output::note(&format!(
             "Nothing was changed. To change the status of these {} certificates to {}, add --yes {}.",
@@ -107,7 +111,8 @@ fn serials(file: &Path) -> Result<Vec<String>, Failure> {
 /// One change after the other, then the lists. What is done stays done; what failed is told.
 fn change_all(many: &Many, found: &[Certificate], common: &Common) -> Result<(), Failure> {
     let mut problems = Vec::new();
-    for certificate in found {
+    let mut progress = Progress::new("certificates", found.len() as u64);
+    for (certificate, done) in found.iter().zip(1..) {
         let change = Change {
             serial: certificate.serial.clone(),
             reason: many.reason.code(),
@@ -116,6 +121,10 @@ fn change_all(many: &Many, found: &[Certificate], common: &Common) -> Result<(),
             list_later: true,
         };
         match admin::ask(common, Request::CertRevoke(change)) {
+            Ok(Response::StatusChanged { .. }) if common.json => {
+                let (serial, reason) = (&certificate.serial, many.reason.to_string());
+                output::json(&serde_json::json!({ "serial": serial, "reason": reason }))?;
+            }
             Ok(Response::StatusChanged { .. }) => {
                 output::write(&format!("{} {}\n", certificate.serial, many.reason))?;
             }
@@ -123,7 +132,9 @@ fn change_all(many: &Many, found: &[Certificate], common: &Common) -> Result<(),
             Ok(_) => return Err(admin::unexpected()),
             Err(e) => problems.push(format!("{}: {e}", certificate.serial)),
         }
+        progress.at(done);
     }
+    drop(progress);
     if let Err(e) = admin::ask(common, Request::CrlNow { ca: None }) {
         problems.push(format!("no new CRL: {e}"));
     }
