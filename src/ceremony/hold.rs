@@ -98,7 +98,7 @@ fn rehearsed(tokens: &BTreeMap<String, TokenPlan>) -> BTreeMap<String, TokenPlan
 pub fn dry_run(plan: &Plan, base: &Path) -> Result<DryRun, RunError> {
     let options = options(Mode::DryRun, base, PathBuf::from("/proc/self/exe"));
     let (journal, output) = (Journal::Memory(Vec::new()), Output::Memory(BTreeMap::new()));
-    let (bench, desk) = (Box::new(SoftBench::default()), Box::new(AutomaticDesk::quiet()));
+    let (bench, desk) = (Box::new(SoftBench::new(&plan.tokens)?), Box::new(AutomaticDesk::quiet()));
     let mut room = Room::new(plan, options, bench, desk, journal, output, Vec::new());
     room.run()?;
     Ok(DryRun { listing: room.listing().to_vec(), structures: room.structures().to_vec() })

@@ -26,6 +26,9 @@ fn document(plan: &Plan, rehearsal: bool) -> Document {
     overview(plan, document.section("What this is"));
     people(plan, document.section("People"));
     materials(plan, document.section("Materials"));
+    if !plan.profiles.is_empty() {
+        profiles(plan, document.section("Certificate profiles"));
+    }
     opening(plan, document.section("Opening"));
     steps(plan, document.section("Steps"));
     closing(document.section("Closing"));
@@ -108,6 +111,24 @@ fn materials(plan: &Plan, section: &mut Section) {
     section.table(&["Secret", "Who holds it", "Envelope numbers"], rows.collect());
 }
 
+/// What each certificate will say beside its names, key and times.
+fn profiles(plan: &Plan, section: &mut Section) {
+    let rows = plan.profiles.iter().map(|(name, p)| {
+        let path = p.path_length.map_or_else(String::new, |n| n.to_string());
+        let cps = p.cps.iter().map(|url| format!("CPS {url}"));
+        let policies: Vec<String> = p.policies.iter().cloned().chain(cps).collect();
+        let crl = p.crl_urls.iter().map(|url| format!("CRL {url}"));
+        let issuer = p.aia_urls.iter().map(|url| format!("issuer {url}"));
+        let usage = p.extended_key_usage.iter().map(|oid| format!("key usage {oid}"));
+        let names = p.dns_names.iter().map(|dns| format!("DNS {dns}"));
+        let more: Vec<String> = crl.chain(issuer).chain(usage).chain(names).collect();
+        let kind = format!("{}, {}", p.kind.name(), p.validity);
+        vec![name.clone(), kind, path, policies.join("\n"), more.join("\n")]
+    });
+    let head = ["Profile", "Kind, validity", "Path length", "Policies", "Addresses and more"];
+    section.table(&head, rows.collect());
+}
+
 fn opening(plan: &Plan, section: &mut Section) {
     let rows = [
         "The door is closed; the time and everybody in the room are noted.".to_owned(),
@@ -118,11 +139,11 @@ fn opening(plan: &Plan, section: &mut Section) {
         ),
         "The names of all people are typed.".to_owned(),
         format!(
-            "The plan's digest is compared; two people type: {}",
+            "The plan's digest is compared; two people, not of one role alone, type: {}",
             words::phrase(&plan.digest().0)
         ),
         format!(
-            "The clock is compared with the wall clock; {} s of difference are allowed.",
+            "One person types the time of the wall clock; {} s of difference are allowed.",
             plan.environment.clock_skew_s
         ),
     ];

@@ -83,7 +83,7 @@ pub fn run(command: Command, _: &Common) -> Result<(), Failure> {
 fn pin(from_shares: bool) -> Result<Secret, RunError> {
     let mut desk = TerminalDesk::open()?;
     if from_shares {
-        return custody::collect(&mut desk, "the PIN").map(|(pin, _)| pin);
+        return custody::collect(&mut desk, "the PIN").map(|collected| collected.secret);
     }
     desk.show(
         "Type the PIN as the token takes it: without the spaces that a ceremony's paper shows.",

@@ -70,7 +70,7 @@ pub(super) fn read(session: &Session, key: ObjectHandle) -> Result<Attributes, E
     Ok(found.into_iter().filter_map(|attribute| pair(&attribute)).collect())
 }
 
-fn pair(attribute: &Attribute) -> Option<(A, bool)> {
+pub(super) fn pair(attribute: &Attribute) -> Option<(A, bool)> {
     Some(match attribute {
         Attribute::Token(v) => (A::CkaToken, *v),
         Attribute::Private(v) => (A::CkaPrivate, *v),

@@ -15,17 +15,19 @@ use super::offer::{self, MechanismOffer};
 use super::profile::Profile;
 use super::provision::auth_pin;
 use super::retry::{Failure, code_name};
-use super::token::{Found, TokenSelector, find};
+use super::token::{Found, TokenSelector, find, trimmed};
 use crate::secret::Secret;
 
-/// One call and what it returned.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One call and what it returned. A search (C_FindObjectsInit, C_FindObjects, C_FindObjectsFinal) and an
+/// operation with its C_SignInit or C_DecryptInit are one.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct CallRecord {
     /// The function: `C_GenerateKeyPair`.
     pub function: String,
     /// Mechanism, label, ID: what tells this call from others.
     pub detail: String,
-    /// `CKR_OK` or the error's name.
+    /// `CKR_OK`, the error's name, or what the wrapper said; of a series of calls, the worst.
     pub result: String,
 }
 
@@ -67,8 +69,13 @@ impl Calls {
             Err(other) => other.to_string(),
         };
         let what = format!("{function} ({detail})");
-        locked(&self.0).push(CallRecord { function: function.into(), detail, result: text });
+        self.add(function, detail, text);
         result.map_err(|e| HsmError::Call { what, failure: Failure::from(e) })
+    }
+
+    fn add(&self, function: &str, detail: impl Into<String>, result: impl Into<String>) {
+        let (function, detail, result) = (function.into(), detail.into(), result.into());
+        locked(&self.0).push(CallRecord { function, detail, result });
     }
 
     pub(super) fn take(&self) -> Vec<CallRecord> {
@@ -90,7 +97,7 @@ impl CeremonyModule {
         let path = profile.module_path(module)?;
         let module = Arc::new(ModuleUse::open(&path, &profile)?);
         let calls = Calls::default();
-        calls.note("C_Initialize", path.display().to_string(), Ok(()))?;
+        calls.add("C_Initialize", path.display().to_string(), "CKR_OK");
         Ok(Self { module, profile, path, calls })
     }
 
@@ -145,24 +152,49 @@ impl CeremonyModule {
 
     fn find(&self, selector: &TokenSelector) -> Result<Found, HsmError> {
         let found = find(self.module.context(), selector);
-        if let Ok(found) = &found {
-            let detail = format!("token {}", found.description);
-            self.calls.note("C_GetTokenInfo", detail, Ok(()))?;
+        let slots = match &found {
+            Err(HsmError::Call { failure, .. }) => failure.to_string(),
+            _ => "CKR_OK".to_owned(),
+        };
+        let asked = slots == "CKR_OK";
+        self.calls.add("C_GetSlotList", "with tokens", slots);
+        if asked {
+            let detail = match &found {
+                Ok(found) => format!("token {}", found.description),
+                Err(_) => format!("of every slot: not one token with {selector}"),
+            };
+            self.calls.add("C_GetTokenInfo", detail, "CKR_OK");
         }
         found
     }
 
-    /// Initialises an empty token with `label`. A token that is initialised is never touched.
-    pub fn init_token(&self, label: &str, so_pin: &Secret) -> Result<(), HsmError> {
+    /// Initialises an empty token with `label`: the one with this serial number, where hardware has one
+    /// before. A token that is initialised is never touched.
+    pub fn init_token(
+        &self,
+        label: &str,
+        serial: Option<&str>,
+        so_pin: &Secret,
+    ) -> Result<(), HsmError> {
         let context = self.module.context();
         let slots =
             self.calls.note("C_GetSlotList", "with tokens", context.get_slots_with_token())?;
+        self.calls.add("C_GetTokenInfo", "of every slot, for a blank token", "CKR_OK");
+        let fits = |info: &TokenInfo| {
+            !info.token_initialized() && serial.is_none_or(|s| trimmed(info.serial_number()) == s)
+        };
         let empty = slots
             .into_iter()
-            .find(|slot| context.get_token_info(*slot).is_ok_and(|info| !info.token_initialized()));
+            .find(|slot| context.get_token_info(*slot).is_ok_and(|info| fits(&info)));
         let slot = empty.ok_or_else(|| HsmError::System {
             what: format!("initialising a token \"{}\"", label.escape_debug()),
-            cause: "the module has no token that is not initialised yet".into(),
+            cause: match serial {
+                Some(serial) => format!(
+                    "the module has no token with the serial number {} that is not initialised yet",
+                    serial.escape_debug()
+                ),
+                None => "the module has no token that is not initialised yet".into(),
+            },
         })?;
         let pin = auth_pin(so_pin, "the security officer's PIN")?;
         self.calls.note(
@@ -189,6 +221,7 @@ impl CeremonyModule {
         self.calls.note("C_Login", "CKU_SO", session.login(UserType::So, Some(&so_pin)))?;
         self.calls.note("C_InitPIN", "", session.init_pin(&user_pin))?;
         self.calls.note("C_Logout", "", session.logout())?;
+        self.calls.note("C_CloseSession", "", session.close())?;
         Ok(true)
     }
 
@@ -205,13 +238,15 @@ impl CeremonyModule {
             Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(()),
             other => other,
         };
-        match self.calls.note("C_Login", "CKU_USER", logged_in) {
-            Ok(()) => {}
-            Err(HsmError::Call { failure, .. }) if failure.class() == super::retry::Class::Pin => {
-                let (token, cause) = (found.description.label, failure.to_string());
-                return Err(HsmError::PinRefused { token, cause });
-            }
-            Err(e) => return Err(e),
+        if let Err(e) = self.calls.note("C_Login", "CKU_USER", logged_in) {
+            let _ = self.calls.note("C_CloseSession", "", session.close());
+            return Err(match e {
+                HsmError::Call { failure, .. } if failure.class() == super::retry::Class::Pin => {
+                    let (token, cause) = (found.description.label, failure.to_string());
+                    HsmError::PinRefused { token, cause }
+                }
+                other => other,
+            });
         }
         let label = found.description.label;
         Ok(CeremonyToken {

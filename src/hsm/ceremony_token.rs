@@ -10,6 +10,7 @@ use cryptoki::session::Session;
 
 use super::audit::{self, Rule};
 use super::ceremony_module::{CallRecord, Calls};
+use super::ceremony_words::generated;
 use super::error::{HsmError, KeyProblem};
 use super::keys::{KeyPurpose, described};
 use super::mechanism::{decryption, encoded, signature};
@@ -64,6 +65,13 @@ impl CeremonyToken {
 
     /// The calls since they were last taken.
     pub fn take_calls(&self) -> Vec<CallRecord> {
+        self.calls.take()
+    }
+
+    /// Logs out and closes the session; what that returns is noted and changes nothing.
+    pub fn close(self) -> Vec<CallRecord> {
+        let _ = self.calls.note("C_Logout", "", self.session.logout());
+        let _ = self.calls.note("C_CloseSession", "", self.session.close());
         self.calls.take()
     }
 
@@ -154,12 +162,7 @@ impl CeremonyToken {
         }
         let (public, private) = templates(&recipe, label, id, purpose, self.profile.keys.copyable);
         let made = self.session.generate_key_pair(&recipe.mechanism, &public, &private);
-        let detail = format!(
-            "{}, label \"{}\", ID {}, {purpose}",
-            recipe.mechanism.mechanism_type(),
-            label.escape_debug(),
-            hex::encode(id)
-        );
+        let detail = generated(&self.profile, &recipe, label, id, purpose);
         let unfit = matches!(
             made,
             Err(Error::Pkcs11(RvError::MechanismInvalid | RvError::CurveNotSupported, _))
@@ -209,7 +212,10 @@ impl CeremonyToken {
             found.iter().map(|(a, v)| (audit::name(*a).to_owned(), v.to_string())).collect();
         let more = [AttributeType::KeyGenMechanism, AttributeType::Copyable];
         for wanted in more {
-            let value = self.session.get_attributes(handle, &[wanted]).unwrap_or_default();
+            // Neither is in every version of PKCS#11, so one that is refused is only noted.
+            let value = self.session.get_attributes(handle, &[wanted]);
+            let value = self.calls.note("C_GetAttributeValue", wanted.to_string(), value);
+            let value = value.unwrap_or_default();
             match value.first() {
                 Some(Attribute::KeyGenMechanism(m)) => {
                     attributes.insert("CKA_KEY_GEN_MECHANISM".into(), m.to_string());

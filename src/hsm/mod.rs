@@ -12,6 +12,7 @@
 mod audit;
 mod ceremony_module;
 mod ceremony_token;
+pub mod ceremony_words;
 mod connection;
 mod data_object;
 mod error;

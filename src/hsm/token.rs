@@ -66,7 +66,7 @@ impl TokenDescription {
 }
 
 /// Without the padding that the standard (spaces) and some modules (NULs) put around.
-fn trimmed(text: &str) -> String {
+pub(super) fn trimmed(text: &str) -> String {
     text.trim_matches(|c: char| c == '\0' || c.is_whitespace()).to_owned()
 }
 

@@ -303,7 +303,38 @@ fn a_dry_run_writes_nothing_and_shows_everything() {
     ] {
         assert!(text(&run).contains(word), "{word}");
     }
+    assert!(!text(&run).contains("REHEARSAL"), "{}", text(&run));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    // The calls that it foresees are those that are made, down to the mechanisms and templates.
+    let foreseen = text(&run);
+    let foreseen: Vec<String> =
+        foreseen.lines().filter(|l| l.starts_with("C_")).map(call).collect();
+    let rehearsal = rehearsed();
+    let transcript = rehearsal.path().join("o/evidence/transcript.jsonl");
+    let made = calls(&fs::read_to_string(transcript).unwrap());
+    assert!(made.iter().any(|c| c == "C_Sign the restored copy"), "{made:?}");
+    assert_eq!(foreseen, made);
+}
+
+/// The calls of a transcript as a dry run lists them.
+fn calls(transcript: &str) -> Vec<String> {
+    let lines = transcript.lines().map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap());
+    let facts = lines.map(|l| l["entry"]["fact"].clone()).filter(|f| f["kind"] == "call");
+    let text = |fact: &serde_json::Value, key: &str| fact[key].as_str().unwrap().to_owned();
+    facts.map(|f| call(&format!("{} {}", text(&f, "function"), text(&f, "detail")))).collect()
+}
+
+/// A call without what is new each time, nor what only the token knows.
+fn call(line: &str) -> String {
+    let (function, detail) = line.split_once(' ').unwrap_or((line, ""));
+    if matches!(function, "C_Initialize" | "C_GetTokenInfo")
+        || detail.starts_with("the restored copy")
+    {
+        let copy = detail.starts_with("the restored copy");
+        return format!("{function} {}", if copy { "the restored copy" } else { "" });
+    }
+    let words = detail.split(' ').filter(|w| w.trim_matches(';').trim_matches(',').len() < 32);
+    format!("{function} {}", words.collect::<Vec<_>>().join(" ").replace("REHEARSAL ", ""))
 }
 
 #[test]
@@ -338,6 +369,7 @@ fn the_script_names_every_step_and_its_words() {
         }
     }
     assert!(script.contains("PRODUCTION SCRIPT") && script.contains("<svg"));
+    assert!(script.contains("issuing-ca, 9y") && script.contains("CRL http://pki.example/r1.crl"));
     let rehearsal = text(&ceremony(&["plan", "script", "plan.toml", "--rehearsal"], folder.path()));
     assert!(rehearsal.contains("REHEARSAL SCRIPT"));
 }

@@ -32,6 +32,14 @@ fn a_token_of_another_model_gets_no_key() {
     assert!(said.contains("plan wants «Another HSM»; use the right token"), "{said}");
     let transcript = fs::read_to_string(folder.path().join("evidence/transcript.jsonl")).unwrap();
     assert!(!transcript.contains("C_GenerateKeyPair"));
+    // A blank token of another serial number is not even initialised.
+    let folder = tempfile::tempdir().unwrap();
+    let plan = with_tokens(SMALL, folder.path()).unwrap();
+    let plan = plan.replace("label = \"T\"\n", "label = \"T\"\nserial = \"0815\"\n");
+    let said = People::default().hold(folder.path(), &plan).expect_err("it went on").to_string();
+    assert!(said.contains("no token with the serial number 0815"), "{said}");
+    let transcript = fs::read_to_string(folder.path().join("evidence/transcript.jsonl")).unwrap();
+    assert!(transcript.contains("C_GetSlotList") && !transcript.contains("C_InitToken"));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use chancery::ceremony::plan::load;
 use chancery::ceremony::words;
+use chancery::clock::{Clock as _, SystemClock};
 
 use super::Terminal;
 use crate::{Context as _, Result, fail};
@@ -48,6 +49,7 @@ impl People {
         let Ok(plan) = load(text) else { return fail("the plan has errors") };
         self.digest = plan.digest().0;
         (self.names, self.confirmed) = (Vec::new(), 0);
+        self.screen.clear();
         let arguments = ["ceremony", "run", "plan.toml", "--out", "evidence"];
         let mut terminal = Terminal::start(&arguments, folder)?;
         let mut last = String::new();
@@ -96,7 +98,9 @@ impl People {
             Some(String::new())
         } else if ends("types it from paper") {
             self.paper.first().map(|row| row.to_lowercase())
-        } else if ends("Who takes the responsibility?") || ends("Who says it?") {
+        } else if ends("types the time of the wall clock") {
+            Some(format!("{}Z", &SystemClock.now().to_string()[..19]))
+        } else if prompt.starts_with("Who ") || ends("Who says it?") {
             self.names.first().cloned()
         } else if ends("reads out the") && !self.deviated {
             self.deviated = true;
@@ -113,7 +117,7 @@ impl People {
     /// The words of the step, or of the plan before the first one.
     fn words(&self) -> String {
         const BEFORE: &str = "also stand on the script: ";
-        let step = self.screen.rfind(BEFORE).filter(|_| self.confirmed > 0);
+        let step = self.screen.rfind(BEFORE);
         let line = step.and_then(|at| self.screen[at + BEFORE.len()..].lines().next());
         line.map_or_else(|| words::phrase(&self.digest), str::to_owned)
     }
@@ -174,7 +178,6 @@ fn fixed(prompt: &str) -> Option<&'static str> {
         ("reads out the", "4711"),
         ("answers:", "yes"),
         ("types «I attest»", "I attest"),
-        ("wall clock", ""),
     ];
     answers.into_iter().find(|(part, _)| prompt.contains(part)).map(|(_, answer)| answer)
 }

@@ -67,6 +67,11 @@ impl Checks<'_> {
                 "write [roles.administrator] and [roles.witness]",
             );
         }
+        let people: u32 = self.plan.roles.values().map(|r| u32::from(r.min)).sum();
+        if people == 1 {
+            let remedy = "add a role, [roles.witness], or raise min";
+            self.add("the plan", "a ceremony is held by two people at the least", remedy);
+        }
         for (name, role) in &self.plan.roles {
             if role.min == 0 {
                 self.add(
@@ -181,11 +186,11 @@ impl Checks<'_> {
                     "name the secret of the security officer",
                 );
             }
-            if made && (token.serial.is_some() || !token.expect_objects.is_empty()) {
+            if made && !token.expect_objects.is_empty() {
                 self.add(
                     &place,
-                    "a token that is initialised has no serial or objects to expect",
-                    "remove serial and expect_objects",
+                    "a token that is initialised has no objects to expect",
+                    "remove expect_objects",
                 );
             }
             if let Some(range) = &token.firmware

@@ -55,9 +55,6 @@ pub(super) struct Head {
 /// `[environment]`.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Environment {
-    /// Whether a machine with a network needs a waiver.
-    #[serde(default)]
-    pub air_gap: AirGap,
     /// How far the clock may be off the wall clock, in seconds.
     #[serde(default = "sixty")]
     pub clock_skew_s: u32,
@@ -70,17 +67,6 @@ pub struct Environment {
 
 fn sixty() -> u32 {
     60
-}
-
-/// What a network means.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum AirGap {
-    /// Each interface that is up needs a waiver.
-    #[default]
-    Require,
-    /// It is recorded.
-    Record,
 }
 
 /// `[roles.NAME]`.
@@ -218,6 +204,19 @@ pub enum CertificateKind {
 }
 
 impl CertificateKind {
+    /// As in the plan.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::RootCa => "root-ca",
+            Self::IssuingCa => "issuing-ca",
+            Self::RaDecryption => "ra-decryption",
+            Self::RaSigning => "ra-signing",
+            Self::Ocsp => "ocsp",
+            Self::Log => "log",
+            Self::Tls => "tls",
+        }
+    }
+
     /// Whether it is a CA.
     pub const fn is_ca(self) -> bool {
         matches!(self, Self::RootCa | Self::IssuingCa)

@@ -17,7 +17,7 @@ mod tests;
 pub use algorithm::{KeyAlgorithm, Purpose};
 pub use digest::{PlanDigest, step_digest};
 pub use document::{
-    AirGap, CertificateKind, CertificateProfile, Environment, ExistingCertificate, ExistingCrl,
+    CertificateKind, CertificateProfile, Environment, ExistingCertificate, ExistingCrl,
     ExistingKey, Plan, Role, Seal, SecretPlan, SecretSource, SharePlan, TokenPlan,
 };
 pub use problem::PlanProblem;

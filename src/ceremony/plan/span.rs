@@ -36,6 +36,17 @@ impl Span {
     }
 }
 
+impl std::fmt::Display for Span {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.months, self.hours) {
+            (months @ 1.., 0) if months.is_multiple_of(12) => write!(f, "{}y", months / 12),
+            (months @ 1.., 0) => write!(f, "{months}mo"),
+            (_, hours) if hours.is_multiple_of(24) => write!(f, "{}d", hours / 24),
+            (_, hours) => write!(f, "{hours}h"),
+        }
+    }
+}
+
 impl std::str::FromStr for Span {
     type Err = String;
 

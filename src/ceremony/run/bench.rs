@@ -106,9 +106,15 @@ pub trait Bench {
     /// A copy of the token, where the module's tokens are files.
     fn backup(&mut self, token: &str) -> Result<Vec<u8>, RunError>;
     /// Restores the copy aside and lets the restored key sign (or decrypt): the proof that it is equal.
-    fn drill(&mut self, copy: &Path, drill: &Drill<'_>) -> Result<String, RunError>;
+    fn drill(&mut self, token: &str, copy: &Path, drill: &Drill<'_>) -> Result<String, RunError>;
     /// The calls since they were last taken.
     fn take_calls(&mut self) -> Vec<CallRecord>;
+}
+
+/// Marks a call as one to the restored copy, which is a token of its own.
+pub(super) fn on_the_copy(call: &mut CallRecord) {
+    let space = if call.detail.is_empty() { "" } else { ", " };
+    call.detail = format!("the restored copy{space}{}", call.detail);
 }
 
 /// What is proved of a restored key.

@@ -15,6 +15,7 @@ impl Room<'_> {
     /// Everything after the last step.
     pub(super) fn close(&mut self) -> Result<(), RunError> {
         let seal = self.plan.seal.clone();
+        self.listing.push("\nClosing".into());
         let tokens: Vec<String> = self.plan.tokens.keys().cloned().collect();
         for token in tokens.iter().filter(|t| self.bench.is_open(t)).cloned().collect::<Vec<_>>() {
             self.take_inventory(&token, "after")?;
@@ -22,6 +23,10 @@ impl Room<'_> {
         if let Some(seal) = seal {
             self.seal(&seal.key)?;
         }
+        for token in &tokens {
+            self.bench.close(token);
+        }
+        self.calls()?;
         self.record(Fact::End { outcome: Outcome::Done, reason: String::new() })?;
         if self.options.mode == Mode::DryRun {
             return Ok(());
@@ -46,18 +51,22 @@ impl Room<'_> {
         let message = seal_message(&head);
         let signed = self.bench.sign(&key.token, &key.id, &key.public, algorithm, &message);
         let calls = self.bench.take_calls();
+        let signed = match signed {
+            Ok(signed) => signed,
+            Err(e) => {
+                self.record_calls(calls)?;
+                return Err(e);
+            }
+        };
+        self.listing.push(format!("to be signed: the transcript's head, by the key {name}"));
         self.record(Fact::Seal {
             key: name.to_owned(),
             spki_sha256: key.record.spki_sha256,
             algorithm: algorithm.to_string(),
             head: hex::encode(head),
-            signature: BASE64.encode(signed?),
+            signature: BASE64.encode(signed),
         })?;
-        for call in calls {
-            let (function, detail, result) = (call.function, call.detail, call.result);
-            self.record(Fact::Call { function, detail, result })?;
-        }
-        Ok(())
+        self.record_calls(calls)
     }
 
     /// What a finished step had made, read from the transcript and the files.
@@ -96,6 +105,7 @@ impl Room<'_> {
         match &step.action {
             Action::TokenInit(s) => {
                 self.log_in(&s.token)?;
+                self.is_the_same(&s.token)?;
                 self.take_inventory(&s.token, "before")
             }
             Action::TokenClose(s) => {
@@ -104,6 +114,24 @@ impl Room<'_> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether a token is the one that was initialised before the interruption.
+    fn is_the_same(&mut self, token: &str) -> Result<(), RunError> {
+        let found = self.bench.describe(token)?;
+        self.calls()?;
+        let before = self.past.iter().find_map(|f| match f {
+            Fact::TokenInitialised { token: t, serial, .. } if t == token => Some(serial.clone()),
+            _ => None,
+        });
+        if let Some(before) = before.filter(|before| *before != found.serial) {
+            return Err(RunError::Refused(format!(
+                "the token {token} has the serial number {}, and the one that was initialised had {before}; \
+                 use the right token",
+                found.serial
+            )));
+        }
+        self.record(Fact::Token { token: token.to_owned(), found })
     }
 
     fn restore_request(&mut self, step: &str, bytes: &[u8]) -> Result<(), RunError> {

@@ -137,10 +137,11 @@ impl Bench for HsmBench {
         user: &Secret,
     ) -> Result<(), RunError> {
         let module = self.loaded(token)?;
+        let serial = self.token(token)?.plan.serial.clone();
         let done = module.has_token(label).and_then(|exists| {
             // After a crash the token may have its label and not yet its user's PIN.
             if !exists {
-                module.init_token(label, so)?;
+                module.init_token(label, serial.as_deref(), so)?;
             }
             module.init_pin(label, so, user)
         });
@@ -169,8 +170,8 @@ impl Bench for HsmBench {
     }
 
     fn close(&mut self, token: &str) {
-        if let Some(token) = self.tokens.get_mut(token) {
-            token.open = None;
+        if let Some(open) = self.tokens.get_mut(token).and_then(|t| t.open.take()) {
+            self.calls.extend(open.close());
         }
     }
 
@@ -268,8 +269,8 @@ impl Bench for HsmBench {
         softhsm_copy::pack(&conf, &serial)
     }
 
-    fn drill(&mut self, copy: &Path, drill: &Drill<'_>) -> Result<String, RunError> {
-        softhsm_copy::drill(&self.tool, copy, drill)
+    fn drill(&mut self, _: &str, copy: &Path, drill: &Drill<'_>) -> Result<String, RunError> {
+        softhsm_copy::drill(&self.tool, copy, drill, &mut self.calls)
     }
 
     fn take_calls(&mut self) -> Vec<CallRecord> {

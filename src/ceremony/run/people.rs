@@ -83,11 +83,10 @@ impl Room<'_> {
              four from the paper.",
         );
         let digest = self.digest.0;
-        for person in self.people.clone().into_iter().take(2) {
-            self.typed_phrase("the plan's digest", &person, &digest)?;
-            self.record(Fact::PlanConfirmed { by: person.name, role: person.role })?;
-        }
-        Ok(())
+        self.confirmed("the plan's digest", 2, &digest, &|p, _| Fact::PlanConfirmed {
+            by: p.name.clone(),
+            role: p.role.clone(),
+        })
     }
 
     /// As many people as the step wants confirm it, each another one.
@@ -101,29 +100,67 @@ impl Room<'_> {
             step.confirm,
             words::phrase(&digest)
         ));
-        let mut confirmed: Vec<String> = Vec::new();
-        while confirmed.len() < usize::from(step.confirm) {
-            let next = self.people.iter().find(|p| !confirmed.contains(&p.name));
-            let rehearsed = next.map(|p| p.name.clone()).unwrap_or_default();
-            let name = self.ask(&step.id, "Who confirms?", &rehearsed)?;
-            let person = self.people.iter().find(|p| p.name.eq_ignore_ascii_case(&name)).cloned();
-            match person {
-                None => self.desk.show("Nobody of that name is on the roll."),
-                Some(p) if confirmed.contains(&p.name) => {
-                    self.desk.show("This person has confirmed; another one is needed.");
-                }
-                Some(person) => {
-                    let typed = self.typed_phrase(&step.id, &person, &digest)?;
-                    confirmed.push(person.name.clone());
-                    let (step, by, role) = (step.id.clone(), person.name, person.role);
-                    self.record(Fact::Confirmation { step, by, role, typed })?;
-                }
+        let count = usize::from(step.confirm);
+        self.confirmed(&step.id, count, &digest, &|p, typed| Fact::Confirmation {
+            step: step.id.clone(),
+            by: p.name.clone(),
+            role: p.role.clone(),
+            typed,
+        })
+    }
+
+    /// So many different people type the words of a digest. Two or more are not all of one role, where
+    /// there are two roles.
+    fn confirmed(
+        &mut self,
+        at: &str,
+        count: usize,
+        digest: &[u8; 32],
+        fact: &dyn Fn(&Person, String) -> Fact,
+    ) -> Result<(), RunError> {
+        let roles = self.plan.roles.len();
+        let mut confirmed: Vec<Person> = Vec::new();
+        let last_of_one_role = |confirmed: &[Person], p: &Person| {
+            let last = confirmed.len() + 1 == count && !confirmed.is_empty() && roles > 1;
+            last && confirmed.iter().all(|c| c.role == p.role)
+        };
+        while confirmed.len() < count {
+            let may = |p: &&Person| !confirmed.contains(p) && !last_of_one_role(&confirmed, p);
+            let next = self.people.iter().find(may).map(|p| p.name.clone()).unwrap_or_default();
+            let person = self.named(at, "Who confirms?", &next)?;
+            if confirmed.contains(&person) {
+                self.desk.show("This person has confirmed; another one is needed.");
+            } else if last_of_one_role(&confirmed, &person) {
+                self.desk.show("Somebody of another role is needed.");
+            } else {
+                let typed = self.typed_phrase(at, &person, digest)?;
+                self.record(fact(&person, typed))?;
+                confirmed.push(person);
             }
         }
         Ok(())
     }
 
-    /// Lets a failed check pass, with a reason and a name; in a rehearsal by itself.
+    /// Asks for somebody on the roll.
+    pub(super) fn who(&mut self, at: &str, text: &str) -> Result<Person, RunError> {
+        let first = self.people.first().map(|p| p.name.clone()).unwrap_or_default();
+        self.named(at, text, &first)
+    }
+
+    fn named(&mut self, at: &str, text: &str, rehearsed: &str) -> Result<Person, RunError> {
+        loop {
+            let name = self.ask(at, text, rehearsed)?;
+            let found = self.people.iter().find(|p| p.name.eq_ignore_ascii_case(&name));
+            if let Some(person) = found {
+                return Ok(person.clone());
+            }
+            let roll: Vec<&str> = self.people.iter().map(|p| p.name.as_str()).collect();
+            let text = format!("Nobody of that name is on the roll: {}.", roll.join(", "));
+            self.desk.show(&text);
+        }
+    }
+
+    /// Lets a failed check pass, with a reason and a name of the roll; in a rehearsal by itself.
     pub(super) fn waive(&mut self, what: &str, found: &str) -> Result<(), RunError> {
         self.desk.show(&format!("NOT AS IT SHOULD BE: {what}: {found}"));
         let text = "To go on all the same, give the reason (or !abort):";
@@ -134,8 +171,7 @@ impl Room<'_> {
             }
             self.desk.show("A reason has ten characters or more.");
         };
-        let first = self.people.first().map(|p| p.name.clone()).unwrap_or_default();
-        let by = self.ask(what, "Who takes the responsibility?", &first)?;
+        let by = self.who(what, "Who takes the responsibility?")?.name;
         self.record(Fact::Waiver { what: format!("{what}: {found}"), reason, by })
     }
 }

@@ -12,6 +12,7 @@ use super::output::Output;
 use crate::ceremony::plan::{Plan, PlanDigest, Purpose, Step};
 use crate::ceremony::transcript::{Fact, KeyRecord, Mode, Outcome};
 use crate::clock::Clock;
+use crate::hsm::CallRecord;
 use crate::pki::{Certificate, CertificateRequest, PublicKey};
 use crate::random::Random;
 use crate::secret::Secret;
@@ -74,6 +75,8 @@ pub struct Room<'p> {
     /// Everything that was to be signed, for the dry run's listing.
     pub(super) structures: Vec<(String, Vec<u8>)>,
     pub(super) listing: Vec<String>,
+    /// Whether the reason why it stops is in the record.
+    told: bool,
 }
 
 impl<'p> Room<'p> {
@@ -106,6 +109,7 @@ impl<'p> Room<'p> {
             imported: BTreeMap::new(),
             structures: Vec::new(),
             listing: Vec::new(),
+            told: false,
         }
     }
 
@@ -121,9 +125,14 @@ impl<'p> Room<'p> {
                 })?;
                 Err(RunError::Aborted { at, reason })
             }
+            Err(e @ (RunError::Transcript(_) | RunError::Read(_) | RunError::Line(_))) => Err(e),
             // The transcript stays open: the cause can be removed and the ceremony resumed.
             Err(e) => {
                 self.calls()?;
+                if !self.told {
+                    let (at, by) = ("outside of the steps".to_owned(), "chancery".to_owned());
+                    self.record(Fact::Deviation { at, by, text: format!("it stops: {e}") })?;
+                }
                 Err(e)
             }
         }
@@ -160,6 +169,7 @@ impl<'p> Room<'p> {
             step.id,
             step.name
         ));
+        self.listing.push(format!("\n{number}. {} ({})", step.id, step.name));
         self.record(Fact::StepBegin {
             step: step.id.clone(),
             number: number as u64,
@@ -179,6 +189,7 @@ impl<'p> Room<'p> {
                 self.desk.show(&format!("This step stops: {reason}"));
                 let (id, outcome) = (step.id.clone(), Outcome::Failed);
                 self.record(Fact::StepEnd { step: id, outcome, reason })?;
+                self.told = true;
                 Err(e)
             }
         }
@@ -191,33 +202,37 @@ impl<'p> Room<'p> {
 
     /// Records the calls to modules since the last time.
     pub(super) fn calls(&mut self) -> Result<(), RunError> {
-        for call in self.bench.take_calls() {
-            let (function, detail, result) = (call.function, call.detail, call.result);
-            if self.options.mode == Mode::DryRun {
-                self.listing.push(format!("{function} {detail}"));
-            }
+        let calls = self.bench.take_calls();
+        self.record_calls(calls)
+    }
+
+    pub(super) fn record_calls(&mut self, calls: Vec<CallRecord>) -> Result<(), RunError> {
+        for CallRecord { function, detail, result } in calls {
+            let space = if detail.is_empty() { "" } else { " " };
+            self.listing.push(format!("{function}{space}{detail}"));
             self.record(Fact::Call { function, detail, result })?;
         }
         Ok(())
     }
 
-    /// Whether this is not the real thing.
+    /// Whether this is not the real thing: tokens and files are stand-ins.
     pub(super) fn is_rehearsed(&self) -> bool {
         self.options.mode != Mode::Production
     }
 
+    /// Whether what is made carries the mark. A dry run makes nothing, and shows what the run will make.
+    fn is_marked(&self) -> bool {
+        self.options.mode == Mode::Rehearsal
+    }
+
     /// A label as it stands on the token.
     pub(super) fn label(&self, plain: &str) -> String {
-        if self.is_rehearsed() { format!("REHEARSAL {plain}") } else { plain.to_owned() }
+        if self.is_marked() { format!("REHEARSAL {plain}") } else { plain.to_owned() }
     }
 
     /// A subject as it stands in a certificate.
     pub(super) fn subject(&self, plain: &str) -> String {
-        if self.is_rehearsed() {
-            crate::ceremony::artefact::marked(plain)
-        } else {
-            plain.to_owned()
-        }
+        if self.is_marked() { crate::ceremony::artefact::marked(plain) } else { plain.to_owned() }
     }
 
     /// Whether a step was finished before the interruption.

@@ -8,7 +8,7 @@ use super::room::Room;
 use crate::ceremony::custody;
 use crate::ceremony::plan::{SecretPlan, SecretSource, SharePlan};
 use crate::ceremony::shares::{self, Share};
-use crate::ceremony::transcript::Fact;
+use crate::ceremony::transcript::{Fact, Mode};
 use crate::secret::Secret;
 
 /// The characters of a generated PIN: none that look alike.
@@ -93,7 +93,7 @@ impl Room<'_> {
     /// that is open.
     fn generate(&mut self, bits: u32) -> Result<(Secret, u64), RunError> {
         let len = bits.div_ceil(5) as usize;
-        if self.is_rehearsed() && !self.desk.is_human() {
+        if self.options.mode == Mode::Rehearsal && !self.desk.is_human() {
             // So that a rehearsal can be interrupted and resumed without anybody's memory.
             return Ok((Secret::new(REHEARSED_PIN.as_bytes().to_vec()), 0));
         }
@@ -195,9 +195,15 @@ impl Room<'_> {
             self.record(Fact::SharesCombined { secret: name.into(), numbers })?;
             return Ok(Secret::new(REHEARSED_PIN.as_bytes().to_vec()));
         }
-        let (secret, numbers) = custody::collect(self.desk.as_mut(), name)?;
-        self.record(Fact::SharesCombined { secret: name.into(), numbers })?;
-        Ok(secret)
+        let collected = custody::collect(self.desk.as_mut(), name)?;
+        if collected.refused > 0 {
+            let (at, by) = (format!("the shares of «{name}»"), "chancery".to_owned());
+            let text = format!("typed wrong {} times", collected.refused);
+            self.record(Fact::Deviation { at, by, text })?;
+        }
+        let (secret, numbers) = (name.into(), collected.numbers);
+        self.record(Fact::SharesCombined { secret, numbers })?;
+        Ok(collected.secret)
     }
 }
 

@@ -46,22 +46,7 @@ impl Room<'_> {
         let step = what.step;
         let copy = self.lint_copy(what, tbs)?;
         self.lint(what, "before the signature", &lint(&copy))?;
-        let sha256 = hex::encode(openssl::sha::sha256(tbs));
-        if self.earlier(step, what.form).is_none() {
-            self.record(Fact::ToBeSigned {
-                step: step.to_owned(),
-                form: what.form.to_owned(),
-                key: what.key.record.key.clone(),
-                tbs: BASE64.encode(tbs),
-                sha256: sha256.clone(),
-            })?;
-        }
-        self.structures.push((format!("{step} {}", what.form), tbs.to_vec()));
-        self.listing.push(format!(
-            "to be signed: {step} {}, {} bytes, SHA-256 {sha256}",
-            what.form,
-            tbs.len()
-        ));
+        self.announce(step, what.form, what.key, tbs)?;
         let signature = match self.earlier_signature(what, tbs) {
             Some(signature) => signature,
             None => {
@@ -88,6 +73,30 @@ impl Room<'_> {
         }
         self.lint(what, "after the signature", &lint(&whole))?;
         Ok(whole)
+    }
+
+    /// Records what is about to be signed, once.
+    pub(super) fn announce(
+        &mut self,
+        step: &str,
+        form: &str,
+        key: &Key,
+        tbs: &[u8],
+    ) -> Result<(), RunError> {
+        let (place, bytes) = (format!("{step} {form}"), tbs.len());
+        let sha256 = hex::encode(openssl::sha::sha256(tbs));
+        self.listing.push(format!("to be signed: {place}, {bytes} bytes, SHA-256 {sha256}"));
+        self.structures.push((place, tbs.to_vec()));
+        if self.earlier(step, form).is_some() {
+            return Ok(());
+        }
+        self.record(Fact::ToBeSigned {
+            step: step.to_owned(),
+            form: form.to_owned(),
+            key: key.record.key.clone(),
+            tbs: BASE64.encode(tbs),
+            sha256,
+        })
     }
 
     /// The signature of before an interruption, if it is over the same bytes.

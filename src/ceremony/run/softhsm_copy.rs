@@ -10,9 +10,10 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
 use super::RunError;
-use super::bench::Drill;
+use super::bench::{Drill, on_the_copy};
 use super::throw_away::ThrowAway;
 use crate::ceremony::plan::Purpose;
+use crate::hsm::CallRecord;
 
 const FORMAT: &str = "chancery-softhsm-token-1";
 
@@ -97,9 +98,26 @@ fn unpack(copy: &Path, into: &Path) -> Result<PathBuf, RunError> {
     Ok(conf)
 }
 
+/// What this program, started once more, says of the restored copy.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DrillAnswer {
+    /// Every call that it made.
+    pub(crate) calls: Vec<CallRecord>,
+    /// The signature or the plaintext, in hexadecimal.
+    pub(crate) answer: Option<String>,
+    /// Why there is none.
+    pub(crate) problem: Option<String>,
+}
+
 /// Restores `copy` aside and lets the restored key answer a challenge that the first key's public half
-/// checks.
-pub(super) fn drill(tool: &Path, copy: &Path, drill: &Drill<'_>) -> Result<String, RunError> {
+/// checks. The calls go to `calls`.
+pub(super) fn drill(
+    tool: &Path,
+    copy: &Path,
+    drill: &Drill<'_>,
+    calls: &mut Vec<CallRecord>,
+) -> Result<String, RunError> {
     let aside = Aside::new(copy)?;
     let conf = unpack(copy, &aside.0)?;
     let algorithm = drill.key.kind().default_signature();
@@ -140,13 +158,25 @@ pub(super) fn drill(tool: &Path, copy: &Path, drill: &Drill<'_>) -> Result<Strin
             .map_err(file_error(tool))?;
     }
     let output = child.wait_with_output().map_err(file_error(tool))?;
-    let answer = hex::decode(String::from_utf8_lossy(&output.stdout).trim()).unwrap_or_default();
-    let equal = output.status.success()
-        && if drill.purpose.signs() {
-            drill.key.verify(algorithm, drill.nonce, &answer).is_ok()
-        } else {
-            answer == drill.nonce
-        };
+    let said: DrillAnswer = serde_json::from_slice(&output.stdout).map_err(|e| {
+        RunError::Refused(format!(
+            "the look at the restored copy ended with {}: {e}",
+            output.status
+        ))
+    })?;
+    calls.extend(said.calls.into_iter().map(|mut call| {
+        on_the_copy(&mut call);
+        call
+    }));
+    if let Some(problem) = said.problem {
+        return Err(RunError::Refused(format!("the restored key does not answer: {problem}")));
+    }
+    let answer = said.answer.and_then(|a| hex::decode(a).ok()).unwrap_or_default();
+    let equal = if drill.purpose.signs() {
+        drill.key.verify(algorithm, drill.nonce, &answer).is_ok()
+    } else {
+        answer == drill.nonce
+    };
     if equal {
         Ok("equal: the restored key answered, the first key's public half agrees".into())
     } else {

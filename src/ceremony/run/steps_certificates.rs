@@ -293,17 +293,7 @@ impl Room<'_> {
     ) -> Result<Vec<u8>, RunError> {
         self.log_in(&key.token)?;
         let algorithm = key.public.kind().default_signature();
-        let sha256 = hex::encode(openssl::sha::sha256(tbs));
-        if self.earlier(step, form).is_none() {
-            self.record(Fact::ToBeSigned {
-                step: step.to_owned(),
-                form: form.to_owned(),
-                key: key.record.key.clone(),
-                tbs: BASE64.encode(tbs),
-                sha256,
-            })?;
-        }
-        self.structures.push((format!("{step} {form}"), tbs.to_vec()));
+        self.announce(step, form, key, tbs)?;
         let place = format!("{step} {form}");
         let before = self.past.iter().find_map(|f| match f {
             Fact::Signature { step, signature, .. } if *step == place => {

@@ -2,7 +2,7 @@
 
 use super::RunError;
 use super::bench::Drill;
-use super::room::Room;
+use super::room::{Person, Room};
 use crate::ceremony::artefact::{attestation, key_policy};
 use crate::ceremony::plan::{Action, BackupMethod, Destroy, Generate, KeyBackup, KeyRestore, Step};
 use crate::ceremony::transcript::Fact;
@@ -60,7 +60,7 @@ impl Room<'_> {
         self.log_in(token)?;
         let found = self.bench.describe(token)?;
         self.calls()?;
-        // Before any key is made in it; what was initialised was blank.
+        // Before any key is made in it; what was initialised was blank, and had the plan's serial number.
         self.is_planned(token, &plan, &found)?;
         self.desk.show(&format!(
             "Token {token}: label «{}», serial number {}",
@@ -273,8 +273,7 @@ impl Room<'_> {
             _ => {
                 let text = "Copy the keys with the vendor's tool. What was done, and which copy has which number?";
                 let text = self.ask(step, text, "copied with the vendor's tool, copy number 1")?;
-                let person = self.people.first().cloned();
-                let (by, role) = person.map(|p| (p.name, p.role)).unwrap_or_default();
+                let Person { role, name: by } = self.who(step, "Who made the copy?")?;
                 let about = "backup".to_owned();
                 self.record(Fact::Statement { step: step.to_owned(), by, role, about, text })
             }
@@ -303,7 +302,7 @@ impl Room<'_> {
                         purpose: key.purpose,
                         nonce: &nonce,
                     };
-                    self.bench.drill(&path, &drill)?
+                    self.bench.drill(&key.token, &path, &drill)?
                 }
                 (_, Some(token)) => {
                     self.log_in(token)?;

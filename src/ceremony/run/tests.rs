@@ -83,7 +83,7 @@ fn run(plan: &Plan, answers: &[(&'static str, &str)]) -> (Result<(), RunError>, 
     };
     let (journal, output) = (Journal::Memory(Vec::new()), Output::Memory(BTreeMap::new()));
     let desk = Box::new(Scripted { answers });
-    let bench = Box::new(SoftBench::default());
+    let bench = Box::new(SoftBench::new(&plan.tokens).unwrap());
     let mut room = Room::new(plan, options, bench, desk, journal, output, Vec::new());
     let result = room.run().map(|_| ());
     let Journal::Memory(facts) = room.journal else { panic!("the journal is in memory") };
@@ -95,6 +95,7 @@ fn the_same_person_does_not_confirm_twice() {
     let plan = load(PLAN).unwrap();
     let first = "Rehearsal administrator 1";
     let answers = [("Who confirms?", first), ("Who confirms?", first), ("Who confirms?", "nobody")];
+    let answers = [answers, answers].concat();
     let (result, facts) = run(&plan, &answers);
     result.unwrap();
     let confirmed: Vec<&str> = facts
@@ -105,6 +106,28 @@ fn the_same_person_does_not_confirm_twice() {
         })
         .collect();
     assert_eq!(confirmed, [first, "Rehearsal witness 1"]);
+    let plan_by: Vec<&str> = facts
+        .iter()
+        .filter_map(|f| match f {
+            Fact::PlanConfirmed { by, .. } => Some(by.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(plan_by, [first, "Rehearsal witness 1"]);
+}
+
+#[test]
+fn one_role_alone_does_not_confirm() {
+    let plan =
+        load(&PLAN.replace("[roles.administrator]", "[roles.administrator]\nmin = 2")).unwrap();
+    let (first, second) = ("Rehearsal administrator 1", "Rehearsal administrator 2");
+    let (result, facts) = run(&plan, &[("Who confirms?", first), ("Who confirms?", second)]);
+    result.unwrap();
+    let roles = facts.iter().filter_map(|f| match f {
+        Fact::PlanConfirmed { role, .. } => Some(role.as_str()),
+        _ => None,
+    });
+    assert_eq!(roles.collect::<Vec<_>>(), ["administrator", "witness"]);
 }
 
 #[test]
@@ -155,12 +178,12 @@ fn an_unexpected_answer_needs_a_waiver() {
         ("answers:", "green"),
         ("give the reason", "short"),
         ("give the reason", "the lamp is green today"),
+        ("responsibility", "a passer-by"),
     ];
     let (result, facts) = run(&plan, &answers);
     result.unwrap();
-    assert!(
-        facts.iter().any(|f| matches!(f, Fact::Waiver { reason, .. } if reason.contains("lamp")))
-    );
+    let waived = |f: &Fact| matches!(f, Fact::Waiver { reason, by, .. } if reason.contains("lamp") && by == "Rehearsal administrator 1");
+    assert!(facts.iter().any(waived));
 }
 
 #[test]

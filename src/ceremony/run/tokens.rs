@@ -3,7 +3,7 @@
 use super::room::{Key, Room};
 use super::{RunError, firmware};
 use crate::ceremony::plan::{Action, ExistingKey, KeyAlgorithm, Purpose, TokenPlan};
-use crate::ceremony::transcript::{Fact, KeyRecord, Object, TokenRecord};
+use crate::ceremony::transcript::{Fact, KeyRecord, Mode, Object, TokenRecord};
 use crate::pki::PublicKey;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -52,6 +52,10 @@ impl Room<'_> {
                 self.bench.generate(&name, key.algorithm.kind(), &label, &id, key.purpose)?;
             }
             self.bench.close(&name);
+            if self.options.mode == Mode::DryRun {
+                // Nobody makes stand-ins in the run.
+                self.bench.take_calls();
+            }
             self.calls()?;
         }
         Ok(())
@@ -66,17 +70,15 @@ impl Room<'_> {
 
     fn identify(&mut self, token: &str) -> Result<(), RunError> {
         let Some(plan) = self.plan.tokens.get(token).cloned() else { return Ok(()) };
+        let found = self.bench.describe(token)?;
+        self.calls()?;
         if self.is_rehearsed() {
             // Its serial number and model are those of the stand-in.
             return Ok(());
         }
-        let found = self.bench.describe(token)?;
-        self.calls()?;
         self.is_planned(token, &plan, &found)?;
-        for flag in ["CKF_USER_PIN_COUNT_LOW", "CKF_USER_PIN_FINAL_TRY", "CKF_SO_PIN_COUNT_LOW"] {
-            if found.flags.iter().any(|f| f == flag) {
-                self.waive(&format!("token {token}"), flag)?;
-            }
+        for flag in worrying(&found) {
+            self.waive(&format!("token {token}"), flag)?;
         }
         self.record(Fact::Token { token: token.to_owned(), found })
     }
@@ -92,22 +94,7 @@ impl Room<'_> {
         if self.is_rehearsed() {
             return Ok(());
         }
-        let mut wrong = Vec::new();
-        let mut same = |what: &str, wanted: Option<&String>, found: &str| {
-            if let Some(wanted) = wanted
-                && wanted != found
-            {
-                wrong.push(format!("its {what} is «{found}», and the plan wants «{wanted}»"));
-            }
-        };
-        same("label", Some(&plan.label), &found.label);
-        same("serial number", plan.serial.as_ref(), &found.serial);
-        same("model", plan.model.as_ref(), &found.model);
-        if let Some(range) = plan.firmware.as_deref().and_then(firmware::parse)
-            && !firmware::accepts(&range, &found.firmware)
-        {
-            wrong.push(format!("its firmware {} is not the plan's", found.firmware));
-        }
+        let wrong = differences(plan, found);
         if wrong.is_empty() {
             return Ok(());
         }
@@ -286,4 +273,31 @@ impl Room<'_> {
         let (id, public) = (id.to_vec(), public.clone());
         self.keys.insert(name.to_owned(), Key { token, id, label, purpose, public, record });
     }
+}
+
+/// How the token that was found is not the plan's.
+pub(crate) fn differences(plan: &TokenPlan, found: &TokenRecord) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut same = |what: &str, wanted: Option<&String>, found: &str| {
+        if let Some(wanted) = wanted
+            && wanted != found
+        {
+            wrong.push(format!("its {what} is «{found}», and the plan wants «{wanted}»"));
+        }
+    };
+    same("label", Some(&plan.label), &found.label);
+    same("serial number", plan.serial.as_ref(), &found.serial);
+    same("model", plan.model.as_ref(), &found.model);
+    if let Some(range) = plan.firmware.as_deref().and_then(firmware::parse)
+        && !firmware::accepts(&range, &found.firmware)
+    {
+        wrong.push(format!("its firmware {} is not the plan's", found.firmware));
+    }
+    wrong
+}
+
+/// The flags of a token that is about to lock itself: each needs a waiver.
+pub(crate) fn worrying(found: &TokenRecord) -> Vec<&'static str> {
+    let flags = ["CKF_USER_PIN_COUNT_LOW", "CKF_USER_PIN_FINAL_TRY", "CKF_SO_PIN_COUNT_LOW"];
+    flags.into_iter().filter(|flag| found.flags.iter().any(|f| f == flag)).collect()
 }

@@ -67,7 +67,8 @@ fn confirmations(folder: &Folder, checks: &mut Checks) {
     let Some(plan) = &folder.plan else { return };
     let digest = plan.digest();
     let mut bad = Vec::new();
-    let mut by_step: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    // By step: the people, and their roles.
+    let mut by_step: BTreeMap<&str, (BTreeSet<&str>, BTreeSet<&str>)> = BTreeMap::new();
     let people: BTreeSet<(&str, &str)> = folder
         .facts()
         .filter_map(|f| match f {
@@ -83,7 +84,9 @@ fn confirmations(folder: &Folder, checks: &mut Checks) {
             if !people.contains(&(role.as_str(), by.as_str())) {
                 bad.push(format!("{by} is not on the roll"));
             }
-            by_step.entry(step).or_default().insert(by);
+            let (names, roles) = by_step.entry(step).or_default();
+            names.insert(by);
+            roles.insert(role);
         }
     }
     let done = |id: &str| {
@@ -92,22 +95,32 @@ fn confirmations(folder: &Folder, checks: &mut Checks) {
             .any(|f| matches!(f, Fact::StepEnd { step, outcome: Outcome::Done, .. } if step == id))
     };
     for step in plan.steps.iter().filter(|s| done(&s.id)) {
-        let found = by_step.get(step.id.as_str()).map_or(0, BTreeSet::len);
-        if found < usize::from(step.confirm) {
-            bad.push(format!("step {} has {found} of {} confirmations", step.id, step.confirm));
+        let found = by_step.get(step.id.as_str());
+        let (names, roles) = found.map_or((0, 0), |(names, roles)| (names.len(), roles.len()));
+        if names < usize::from(step.confirm) {
+            bad.push(format!("step {} has {names} of {} confirmations", step.id, step.confirm));
+        } else if step.confirm > 1 && plan.roles.len() > 1 && roles < 2 {
+            bad.push(format!("step {} was confirmed by one role alone", step.id));
         }
     }
-    let confirmed: BTreeSet<&str> = folder
+    let confirmed: BTreeSet<(&str, &str)> = folder
         .facts()
         .filter_map(|f| match f {
-            Fact::PlanConfirmed { by, .. } => Some(by.as_str()),
+            Fact::PlanConfirmed { by, role } => Some((role.as_str(), by.as_str())),
             _ => None,
         })
         .collect();
-    if confirmed.len() < people.len().min(2)
-        && folder.facts().any(|f| matches!(f, Fact::StepBegin { .. }))
-    {
-        bad.push("the plan's digest was not confirmed by two people".to_owned());
+    if folder.facts().any(|f| matches!(f, Fact::StepBegin { .. })) {
+        if confirmed.len() < 2 {
+            bad.push("the plan's digest was not confirmed by two people".to_owned());
+        }
+        let roles: BTreeSet<&str> = confirmed.iter().map(|(role, _)| *role).collect();
+        if plan.roles.len() > 1 && roles.len() < 2 {
+            bad.push("the plan's digest was confirmed by one role alone".to_owned());
+        }
+        if !confirmed.is_subset(&people) {
+            bad.push("somebody who is not on the roll confirmed the plan's digest".to_owned());
+        }
     }
     checks.none("CER-020", TITLE, "as many as the plan wants, with the right words", bad);
 }

@@ -5,6 +5,7 @@
 mod artefacts;
 mod conduct;
 mod keys;
+mod room;
 
 use std::path::{Path, PathBuf};
 
@@ -177,6 +178,7 @@ pub fn verify(
     }
     plan_checks(&folder, &mut checks);
     conduct::check(&folder, &mut checks);
+    room::check(&folder, &mut checks);
     keys::check(&folder, &mut checks);
     artefacts::check(&folder, &mut checks);
     open_points(&folder, &mut checks);

@@ -11,7 +11,7 @@ use clap::Args;
 use super::command::{PlanFile, plan_failure, run_failure};
 use crate::ceremony::hold::{self, Hold};
 use crate::ceremony::plan::{self, Plan};
-use crate::ceremony::run::{AutomaticDesk, Desk};
+use crate::ceremony::run::{AutomaticDesk, Desk, DrillAnswer};
 use crate::ceremony::terminal::TerminalDesk;
 use crate::ceremony::transcript::{Crash, Mode};
 use crate::ceremony::verify::Folder;
@@ -239,14 +239,24 @@ pub fn token_drill(arguments: &TokenDrill) -> Result<(), Failure> {
     let profile = Profile::load("softhsm2").map_err(|e| failed(&e))?;
     let module = CeremonyModule::open(profile, None).map_err(|e| failed(&e))?;
     let selector = TokenSelector::Label(arguments.label.clone());
-    let token = module.open_token(&selector, &pin).map_err(|e| failed(&e))?;
-    let answer = if arguments.decrypt {
-        token.decrypt(&id, &challenge)
-    } else {
-        token.sign(&id, &key, key.kind().default_signature(), &challenge)
+    let mut calls = Vec::new();
+    let answer = module.open_token(&selector, &pin).and_then(|token| {
+        let answer = if arguments.decrypt {
+            token.decrypt(&id, &challenge)
+        } else {
+            token.sign(&id, &key, key.kind().default_signature(), &challenge)
+        };
+        calls = token.close();
+        answer
+    });
+    calls.extend(module.take_calls());
+    let said = DrillAnswer {
+        calls,
+        problem: answer.as_ref().err().map(ToString::to_string),
+        answer: answer.ok().map(hex::encode),
     };
-    let answer = answer.map_err(|e| failed(&e))?;
-    output::write(&format!("{}\n", hex::encode(answer)))
+    let said = serde_json::to_string(&said).map_err(|e| failed(&e))?;
+    output::write(&format!("{said}\n"))
 }
 
 fn conf(out: &Path) -> PathBuf {

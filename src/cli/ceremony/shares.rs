@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::command::run_failure;
-use crate::ceremony::custody;
+use crate::ceremony::custody::{self, Collected};
 use crate::ceremony::run::Desk as _;
 use crate::ceremony::shares;
 use crate::ceremony::terminal::TerminalDesk;
@@ -11,7 +11,6 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::{environment, output};
 use crate::random::SystemRandom;
-use crate::secret::Secret;
 
 /// Put secrets together from shares, and practise it.
 #[derive(Debug, Subcommand)]
@@ -41,19 +40,19 @@ pub fn run(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Split(split) => self::split(split, &mut desk),
         Command::Combine => {
-            let (secret, _) = collected(&mut desk)?;
+            let secret = collected(&mut desk)?.secret;
             let text = String::from_utf8_lossy(secret.expose()).into_owned();
             desk.show_secret("The secret. It is shown once.", &[text]).map_err(|e| run_failure(&e))
         }
         Command::Drill => {
-            let (_, numbers) = collected(&mut desk)?;
-            let numbers: Vec<String> = numbers.iter().map(ToString::to_string).collect();
+            let collected = collected(&mut desk)?;
+            let numbers: Vec<String> = collected.numbers.iter().map(ToString::to_string).collect();
             output::write(&format!("The shares {} give a secret.\n", numbers.join(", ")))
         }
     }
 }
 
-fn collected(desk: &mut TerminalDesk) -> Result<(Secret, Vec<u64>), Failure> {
+fn collected(desk: &mut TerminalDesk) -> Result<Collected, Failure> {
     custody::collect(desk, "the secret").map_err(|e| run_failure(&e))
 }
 
