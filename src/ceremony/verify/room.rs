@@ -195,6 +195,16 @@ fn inventories(folder: &Folder, plan: &Plan, checks: &mut Checks) {
             Fact::KeyIntent { token, id, .. } => {
                 shelves.entry(token).or_default().open.insert(id.clone());
             }
+            // What was announced is told by now, or was never made.
+            Fact::StepEnd { step, outcome: Outcome::Done, .. } => {
+                for fact in folder.facts() {
+                    if let Fact::KeyIntent { step: of, token, id, .. } = fact
+                        && of == step
+                    {
+                        shelves.entry(token).or_default().open.remove(id);
+                    }
+                }
+            }
             Fact::Key { key, .. } => {
                 let shelf = shelves.entry(&key.token).or_default();
                 shelf.open.remove(&key.id);
