@@ -367,19 +367,22 @@ reason = "test"
             assert_ne!(facts, whole);
             bad(&facts)
         };
-        let stranger = |f: &mut Fact| match f {
-            Fact::Waiver { by, .. } => *by = "a passer-by".into(),
-            _ => {}
+        let stranger = |f: &mut Fact| {
+            if let Fact::Waiver { by, .. } = f {
+                *by = "a passer-by".into();
+            }
         };
         assert_eq!(changed(stranger), ["CER-023"]);
-        let off = |f: &mut Fact| match f {
-            Fact::Clock { difference_s, .. } => *difference_s = -3600,
-            _ => {}
+        let off = |f: &mut Fact| {
+            if let Fact::Clock { difference_s, .. } = f {
+                *difference_s = -3600;
+            }
         };
         assert_eq!(changed(off), ["CER-023"]);
-        let other = |f: &mut Fact| match f {
-            Fact::Token { found, .. } => found.label = "another".into(),
-            _ => {}
+        let other = |f: &mut Fact| {
+            if let Fact::Token { found, .. } = f {
+                found.label = "another".into();
+            }
         };
         assert_eq!(changed(other), ["CER-024"]);
         let more = |f: &mut Fact| match f {
