@@ -24,16 +24,18 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<(), Failure> {
     role::log("frontend", &config, common)?;
     let inherited = ready::handed_over().map_err(|e| handed_over(&e))?;
     let (options, changes) = options(&config, inherited);
-    role::block_on(async {
+    role::watched(|pulse| async move {
         let shutdown = role::stopped().await?;
-        tokio::spawn(follow(Followed {
+        let following = follow(Followed {
             config,
             common: common.clone(),
             changes,
             hangup: role::hangups()?,
             reconfigured: options.reconfigured.clone(),
             look_again: options.look_again.clone(),
-        }));
+        });
+        pulse.task("hang-up signals", tokio::spawn(following));
+        let options = FrontendOptions { pulse: pulse.clone(), ..options };
         let tell = |progress: Progress<'_>| {
             let addresses = match progress {
                 Progress::Ready(addresses) => addresses,

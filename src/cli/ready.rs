@@ -3,9 +3,12 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
+
+use crate::telemetry::pulse::Pulse;
 
 /// Before the addresses in a notification; systemd ignores what it does not know.
 const LISTEN: &str = "X_CHANCERY_LISTEN=";
@@ -55,17 +58,22 @@ pub fn handed_over() -> io::Result<Vec<TcpListener>> {
     sockets.filter_map(Result::transpose).collect()
 }
 
-/// Feeds the service manager's watchdog while the runtime answers: each time, a task that was spawned
-/// for it must have run on a worker, and a thread for blocking work. Ends at once where no watchdog is
-/// set. What the HSM or the disk does has no part in it: that is status, not a reason to be killed.
-pub async fn feed_watchdog() {
+/// Feeds the service manager's watchdog while the role answers: each time, a task that was spawned for it
+/// must have run on a worker, and a thread for blocking work, and no part of the role may be silent. Ends
+/// at once where no watchdog is set. What the HSM or the disk does has no part in it: that is status, not
+/// a reason to be killed.
+pub async fn feed_watchdog(pulse: Arc<Pulse>) {
     let Some(limit) = sd_notify::watchdog_enabled() else { return };
     let pause = (limit / 3).max(Duration::from_millis(100));
     loop {
         let worker = tokio::spawn(async { tokio::task::spawn_blocking(|| ()).await });
-        if let Ok(Ok(())) = worker.await
-            && let Err(e) = sd_notify::notify(&[NotifyState::Watchdog])
-        {
+        let ran = matches!(worker.await, Ok(Ok(())));
+        if let Some(part) = pulse.silent(Instant::now()) {
+            log::error!(
+                event = crate::telemetry::event::STOP, part;
+                "the watchdog is not fed, so that the service is started again: {part} does not answer"
+            );
+        } else if ran && let Err(e) = sd_notify::notify(&[NotifyState::Watchdog]) {
             log::warn!(event = crate::telemetry::event::READY; "the watchdog was not fed: {e}");
         }
         tokio::time::sleep(pause).await;

@@ -13,6 +13,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use crate::config::Config;
 use crate::telemetry;
+use crate::telemetry::pulse::Pulse;
 
 /// The arguments of a role.
 #[derive(Debug, Args)]
@@ -41,12 +42,20 @@ pub fn log(role: &'static str, config: &Config, common: &Common) -> Result<(), F
     Ok(())
 }
 
-/// Runs `role` on a runtime of its own.
-pub fn block_on<T>(role: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+/// Runs `work` on a runtime of its own.
+pub fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.map_err(|e| not_started(&e))?.block_on(async {
-        tokio::spawn(super::ready::feed_watchdog());
-        role.await
+    runtime.map_err(|e| not_started(&e))?.block_on(work)
+}
+
+/// Runs a role, and feeds the watchdog while all that it adds to the pulse answers.
+pub fn watched<T, F: Future<Output = Result<T, Failure>>>(
+    role: impl FnOnce(Arc<Pulse>) -> F,
+) -> Result<T, Failure> {
+    block_on(async {
+        let pulse = Arc::new(Pulse::default());
+        tokio::spawn(super::ready::feed_watchdog(pulse.clone()));
+        role(pulse).await
     })
 }
 

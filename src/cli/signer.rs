@@ -28,7 +28,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<(), Failure> {
         log::warn!(event = event::CONFIGURATION; "{warning}");
     }
     let secrets = read(&config)?;
-    role::block_on(async {
+    role::watched(|pulse| async move {
         let shutdown = role::stopped().await?;
         let told = common.clone();
         let world = World {
@@ -37,14 +37,10 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<(), Failure> {
             configuration: common.config.clone(),
             hangup: role::hangups()?,
             tell: Arc::new(move |what| match what {
-                Told::Configuration(config) => {
-                    role::relog(config, &told);
-                    ready::status("serving");
-                }
-                Told::Refused(why) => {
-                    ready::status(&format!("serving by the configuration before; refused: {why}"));
-                }
+                Told::Configuration(config) => role::relog(config, &told),
+                Told::State(how) => ready::status(how),
             }),
+            pulse: pulse.clone(),
         };
         let ready = |maintenance: Option<String>| match maintenance {
             None => {

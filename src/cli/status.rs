@@ -3,7 +3,7 @@
 use super::command::Common;
 use super::failure::Failure;
 use super::{admin, output};
-use crate::clock::Timestamp;
+use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::telemetry::escaped;
 use crate::wire::admin::{Request, Response, Status};
 
@@ -12,10 +12,14 @@ pub fn run(common: &Common) -> Result<(), Failure> {
     let Response::Status(status) = admin::ask(common, Request::Status)? else {
         return Err(admin::unexpected());
     };
-    if common.json { output::json(&as_json(&status)) } else { output::write(&as_text(&status)) }
+    let now = SystemClock.now();
+    match common.json {
+        true => output::json(&as_json(&status, now)),
+        false => output::write(&as_text(&status, now)),
+    }
 }
 
-fn as_text(status: &Status) -> String {
+fn as_text(status: &Status, now: Timestamp) -> String {
     let started = Timestamp::from_unix_millis(status.started);
     let entries = status.ledger_sequence.map_or(0, |last| last.saturating_add(1));
     let state = match &status.maintenance {
@@ -71,15 +75,20 @@ fn as_text(status: &Status) -> String {
     }
     for end in &status.certificates {
         let (ca, what) = (escaped(&end.ca, 64), escaped(&end.what, 32));
-        text.push_str(&format!("ends:    {what} of {ca}: {}\n", time(end.not_after)));
+        let left = match days(time(end.not_after), now) {
+            0 if now >= time(end.not_after) => "it has ended".to_owned(),
+            days => format!("{days} days left"),
+        };
+        text.push_str(&format!("ends:    {what} of {ca}: {}, {left}\n", time(end.not_after)));
     }
     for crl in &status.crls {
         text.push_str(&format!(
-            "CRL:     {} {}: {} entries, of {}, good until {}\n",
+            "CRL:     {} {}: {} entries, of {} ({} h old), good until {}\n",
             escaped(&crl.ca, 64),
             crl.number,
             crl.entries,
             time(crl.this_update),
+            now.since(time(crl.this_update)).as_secs() / 3600,
             time(crl.next_update)
         ));
     }
@@ -89,11 +98,16 @@ fn as_text(status: &Status) -> String {
     text
 }
 
+/// Whole days from `now` to `end`; 0 where that is past.
+fn days(end: Timestamp, now: Timestamp) -> u64 {
+    end.since(now).as_secs() / 86_400
+}
+
 fn time(millis: u64) -> Timestamp {
     Timestamp::from_unix_millis(millis)
 }
 
-fn as_json(status: &Status) -> serde_json::Value {
+fn as_json(status: &Status, now: Timestamp) -> serde_json::Value {
     let tokens = status.tokens.iter().map(|token| {
         serde_json::json!({
             "name": token.name,
@@ -114,6 +128,7 @@ fn as_json(status: &Status) -> serde_json::Value {
             "ca": end.ca,
             "what": end.what,
             "not_after": time(end.not_after).to_string(),
+            "days_left": days(time(end.not_after), now),
         })).collect::<Vec<_>>(),
         "crls": status.crls.iter().map(|crl| serde_json::json!({
             "ca": crl.ca,
@@ -121,6 +136,7 @@ fn as_json(status: &Status) -> serde_json::Value {
             "entries": crl.entries,
             "this_update": time(crl.this_update).to_string(),
             "next_update": time(crl.next_update).to_string(),
+            "age_seconds": now.since(time(crl.this_update)).as_secs(),
         })).collect::<Vec<_>>(),
         "last_backup": status.last_backup.map(|last| serde_json::json!({
             "time": time(last.time).to_string(),

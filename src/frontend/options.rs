@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
 use crate::telemetry::metrics::MetricsError;
+use crate::telemetry::pulse::Pulse;
 use crate::{http, wire};
 
 /// What `chancery frontend` needs to know.
@@ -29,6 +30,8 @@ pub struct FrontendOptions {
     pub changes: Option<watch::Receiver<http::Limits>>,
     /// Notified by the role when the signer has another configuration.
     pub reconfigured: Arc<Notify>,
+    /// What the role's loops are added to, for the watchdog.
+    pub pulse: Arc<Pulse>,
     /// Notified by others to have the role ask the signer at once what it serves.
     pub look_again: Arc<Notify>,
 }

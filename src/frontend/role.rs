@@ -61,14 +61,19 @@ pub async fn run(
     let (sender, directory) = watch::channel(None);
     let described = directory.clone();
     let description_wanted = options.look_again;
-    let describing = tokio::spawn(description::keep_current(
-        signer.clone(),
-        sender,
-        Arc::clone(&description_wanted),
-        limits.refresh,
-        options.reconfigured,
-    ));
-    let carrying = options.has_witnesses.then(|| tokio::spawn(witnesses::carry(signer.clone())));
+    let pulse = options.pulse;
+    let describing = pulse.task(
+        "the endpoints' description",
+        tokio::spawn(description::keep_current(
+            signer.clone(),
+            sender,
+            Arc::clone(&description_wanted),
+            limits.refresh,
+            options.reconfigured,
+        )),
+    );
+    let carry = || tokio::spawn(witnesses::carry(signer.clone()));
+    let carrying = options.has_witnesses.then(|| pulse.task("the way to the witnesses", carry()));
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let retry_after = u32::try_from(limits.retry_after.as_secs()).unwrap_or(u32::MAX);
     let metrics = Arc::new(FrontendMetrics::new()?);
@@ -102,6 +107,7 @@ pub async fn run(
         never = announcing => never,
         never = observing => never,
     };
+    pulse.end();
     describing.abort();
     if let Some(carrying) = carrying {
         carrying.abort();

@@ -31,6 +31,9 @@ use crate::cms::KeyTransport;
 use crate::secret::Secret;
 use crate::signing::{KeyUnwrapper, Signer};
 
+/// The name of the thread that brings the HSM back.
+const KEEPER: &str = "hsm-keeper";
+
 /// What is needed to open a token.
 #[derive(Debug)]
 pub struct HsmOptions {
@@ -135,7 +138,7 @@ impl Hsm {
             worker::start(number, &self.shared)?;
         }
         let shared = Arc::clone(&self.shared);
-        let keeper = std::thread::Builder::new().name("hsm-keeper".into());
+        let keeper = std::thread::Builder::new().name(KEEPER.into());
         let keeper = keeper.spawn(move || keeper::run(&shared))?;
         locked(&self.shared.threads).push(keeper);
         Ok(())
@@ -281,6 +284,17 @@ impl Hsm {
             errors: shared.errors.load(Ordering::Relaxed),
             bad_signatures: shared.bad_signatures.load(Ordering::Relaxed),
         }
+    }
+
+    /// Whether the threads live that it must have: the keeper, and one in each lane. One that hangs in the
+    /// module lives. After [`Hsm::shutdown`] nothing must.
+    pub fn lives(&self) -> bool {
+        let threads = locked(&self.shared.threads);
+        let live = |name: &str| {
+            threads.iter().any(|t| t.thread().name() == Some(name) && !t.is_finished())
+        };
+        let mut lanes = 0..self.shared.lanes.len();
+        threads.is_empty() || (live(KEEPER) && lanes.all(|n| live(&worker::name(n))))
     }
 
     /// Does what waits, closes the sessions, logs out and finalises the module. Waits no longer than

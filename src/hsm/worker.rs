@@ -54,11 +54,16 @@ struct Open {
     handles: HashMap<u64, ObjectHandle>,
 }
 
+/// The name of the threads of lane `number`.
+pub(super) fn name(number: usize) -> String {
+    format!("hsm-{number}")
+}
+
 /// Starts a thread for lane `number`.
 pub(super) fn start(number: usize, shared: &Arc<Shared>) -> std::io::Result<()> {
     let holder = shared.lanes.get(number).map_or(0, |lane| lane.holder());
     let worker = Worker { number, shared: Arc::clone(shared), open: None, spent: false };
-    let thread = std::thread::Builder::new().name(format!("hsm-{number}"));
+    let thread = std::thread::Builder::new().name(name(number));
     let thread = thread.spawn(move || worker.run(holder))?;
     locked(&shared.threads).push(thread);
     Ok(())

@@ -116,6 +116,12 @@ impl Ledger {
         self.refusal().or_else(|| self.store.ready().err().map(LedgerError::Store))
     }
 
+    /// Whether the threads that write it live, where it takes entries.
+    pub fn lives(&self) -> bool {
+        let writes = lock(&self.writer).as_ref().is_none_or(|thread| !thread.is_finished());
+        writes && self.store.lives()
+    }
+
     /// Where the ledger stands now.
     pub fn head(&self) -> Head {
         lock(&self.head).clone()

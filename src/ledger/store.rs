@@ -113,6 +113,11 @@ pub trait Store: HashSource + Send + Sync {
     /// Whether there is room for another commit and nothing has failed so far.
     fn ready(&self) -> Result<(), StoreError>;
 
+    /// Whether the threads that it has live, or ended with what [`Store::ready`] tells.
+    fn lives(&self) -> bool {
+        true
+    }
+
     /// Appends `records`, whose sequences go on where the store ends. When it returns they are
     /// durable, readable and found by the indexes. After an error what is durable is unknown, and
     /// the store must be opened anew. Called by one thread only.

@@ -26,6 +26,7 @@ use super::roles::RoleMap;
 use super::rollover::{Endpoints, Plan, Rollovers};
 use super::run::World;
 use super::start;
+use super::state::State;
 use super::tokens::Tokens;
 use super::transparency;
 use super::verification::{Background, check_findings};
@@ -87,6 +88,8 @@ pub(super) struct Instance {
     pub(super) reloads: Reloads,
     /// Who hears of what the signer does by itself.
     pub(super) tell: Tell,
+    /// What was told of how it is.
+    pub(super) state: State,
     /// Whether this is a laboratory.
     pub(super) lab: bool,
 }
@@ -179,6 +182,7 @@ impl Instance {
             started,
             reloads: Reloads::new(config, configuration, roles, started),
             tell,
+            state: State::default(),
             lab: config.lab,
         };
         instance.publish_due().await;

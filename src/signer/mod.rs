@@ -41,6 +41,7 @@ mod rollover;
 mod run;
 mod search;
 mod start;
+mod state;
 mod status;
 mod token_anchor;
 mod token_events;

@@ -14,6 +14,7 @@ use super::instance::Instance;
 use super::policy::{blueprints, guess_limits, query_limits, schedule, unopened_limits};
 use super::roles::{RoleMap, changes as role_changes};
 use super::start::summary;
+use super::state;
 use crate::clock::Timestamp;
 use crate::config::{self, Config, ConfigError, Role};
 use crate::ledger::{
@@ -31,8 +32,8 @@ const LONGEST: usize = 500;
 pub enum Told<'a> {
     /// Another configuration is in force.
     Configuration(&'a Config),
-    /// A configuration was refused; the one before stays in force.
-    Refused(&'a str),
+    /// How the signer is, in a line, when that is something else.
+    State(&'a str),
 }
 
 /// Who hears of it.
@@ -141,6 +142,7 @@ pub(super) async fn reload(
                 "the configuration was read again and is in force"
             );
             (instance.tell)(Told::Configuration(&config));
+            state::tell(instance);
             Ok(Reloaded { digest, changed })
         }
         Err(problem) => {
@@ -217,7 +219,7 @@ async fn refused(instance: &Instance, peer: Option<Peer>, errors: &[Configuratio
         last.failures += 1;
         last.refused = Some((now, first.clone()));
     });
-    (instance.tell)(Told::Refused(&first));
+    state::tell(instance);
     let command = Command {
         command: "reload".into(),
         change: format!(

@@ -7,16 +7,18 @@ use std::time::Duration;
 
 use tokio::net::UnixListener;
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
 
 use super::admin;
 use super::error::SignerError;
 use super::instance::{Instance, Secrets};
 use super::reload::{self, Tell};
-use super::{maintenance, token_events, verification};
+use super::{maintenance, state, token_events, verification};
 use crate::clock::Clock;
 use crate::config::{Config, uid_of};
 use crate::random::Random;
 use crate::telemetry::event;
+use crate::telemetry::pulse::Pulse;
 use crate::wire::{self, BoxFuture, Peer, ServerLimits};
 
 /// How often counted refusals are looked at.
@@ -27,6 +29,9 @@ const CRLS_EVERY: Duration = Duration::from_secs(30);
 
 /// How often is looked whether a checkpoint is due.
 const CHECKPOINTS_EVERY: Duration = Duration::from_millis(500);
+
+/// Within what time each part has to have answered what is asked of its memory.
+const MEMORY_WITHIN: Duration = Duration::from_secs(30);
 
 /// What the signer gets from the world.
 pub struct World {
@@ -40,6 +45,8 @@ pub struct World {
     pub hangup: Arc<Notify>,
     /// Who hears of what the signer does by itself.
     pub tell: Tell,
+    /// What its loops and threads are added to, for the watchdog.
+    pub pulse: Arc<Pulse>,
 }
 
 /// Runs the signer until `shutdown` ends; calls `ready` once both sockets are served, with the
@@ -54,7 +61,7 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), SignerError> {
     let frontend_uids = frontend_uids(config)?;
-    let hangup = world.hangup.clone();
+    let (hangup, pulse) = (world.hangup.clone(), world.pulse.clone());
     let instance = Instance::open(config, secrets, world).await?;
     // Another user can only connect to a socket that it may write to; who it is says the kernel.
     let mode = if frontend_uids.len() > 1 { 0o666 } else { 0o600 };
@@ -94,48 +101,7 @@ pub async fn run(
         let (until, handler) = (until(stopped.clone()), Arc::new(handler));
         wire::serve(admin_listener, allowed, ServerLimits::default(), handler, until)
     };
-    let refusals = {
-        let instance = instance.clone();
-        tokio::spawn(async move {
-            let mut every = tokio::time::interval(REFUSALS_EVERY);
-            loop {
-                every.tick().await;
-                instance.record_refusals(false).await;
-            }
-        })
-    };
-    let lists = {
-        let instance = instance.clone();
-        tokio::spawn(async move {
-            let mut every = tokio::time::interval(CRLS_EVERY);
-            loop {
-                every.tick().await;
-                instance.publish_due().await;
-            }
-        })
-    };
-    let checkpoints = {
-        let instance = instance.clone();
-        tokio::spawn(async move {
-            let mut every = tokio::time::interval(CHECKPOINTS_EVERY);
-            loop {
-                every.tick().await;
-                instance.sign_due().await;
-            }
-        })
-    };
-    let hangups = {
-        let instance = instance.clone();
-        tokio::spawn(async move {
-            loop {
-                hangup.notified().await;
-                // What is wrong is in the log, in the ledger and in the status.
-                let _ = reload::reload(&instance, None).await;
-            }
-        })
-    };
-    let verification = tokio::spawn(verification::run(instance.clone()));
-    let tokens = tokio::spawn(token_events::run(instance.clone()));
+    let loops = start_loops(&instance, &pulse, hangup);
     let end = async {
         ready(maintenance::reason(&instance));
         let lost = tokio::select! {
@@ -147,12 +113,8 @@ pub async fn run(
         lost
     };
     let (lost, frontend, operators) = tokio::join!(end, frontend, operators);
-    refusals.abort();
-    lists.abort();
-    checkpoints.abort();
-    hangups.abort();
-    verification.abort();
-    tokens.abort();
+    pulse.end();
+    loops.iter().for_each(JoinHandle::abort);
     let closed = instance.close().await;
     remove(&config.signer.socket);
     remove(&config.signer.admin_socket);
@@ -160,6 +122,71 @@ pub async fn run(
     operators?;
     closed?;
     lost.map_or(Ok(()), |token| Err(SignerError::RestartNeeded(token)))
+}
+
+/// Starts what the signer does by itself.
+fn start_loops(
+    instance: &Arc<Instance>,
+    pulse: &Pulse,
+    hangup: Arc<Notify>,
+) -> Vec<JoinHandle<()>> {
+    let (ledger, tokens) = (instance.clone(), instance.clone());
+    pulse.part("the ledger's threads", move || ledger.ledger().lives());
+    pulse.part("the HSM's threads", move || tokens.tokens.live());
+    let beat = pulse.beat("the signer's memory", MEMORY_WITHIN);
+    let start = |name, task| pulse.task(name, task);
+    vec![
+        start("the counted refusals", {
+            let instance = instance.clone();
+            repeat(REFUSALS_EVERY, move || {
+                let instance = instance.clone();
+                async move { instance.record_refusals(false).await }
+            })
+        }),
+        start("the CRLs", {
+            let instance = instance.clone();
+            repeat(CRLS_EVERY, move || {
+                let instance = instance.clone();
+                async move { instance.publish_due().await }
+            })
+        }),
+        start("the checkpoints", {
+            let instance = instance.clone();
+            repeat(CHECKPOINTS_EVERY, move || {
+                let instance = instance.clone();
+                async move { instance.sign_due().await }
+            })
+        }),
+        start("the hang-up signals", {
+            let instance = instance.clone();
+            tokio::spawn(async move {
+                loop {
+                    hangup.notified().await;
+                    // What is wrong is in the log, in the ledger and in the status.
+                    let _ = reload::reload(&instance, None).await;
+                }
+            })
+        }),
+        // These end where the ledger takes no more, and the signer lives on in maintenance mode.
+        tokio::spawn(verification::run(instance.clone())),
+        tokio::spawn(token_events::run(instance.clone())),
+        start("the state", tokio::spawn(state::run(instance.clone()))),
+        start("the signer's memory", tokio::spawn(state::ask(instance.clone(), beat))),
+    ]
+}
+
+/// Does `work` every so often, until it is aborted.
+fn repeat<F: Future<Output = ()> + Send>(
+    every: Duration,
+    mut work: impl FnMut() -> F + Send + 'static,
+) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let mut every = tokio::time::interval(every);
+        loop {
+            every.tick().await;
+            work().await;
+        }
+    })
 }
 
 /// Ends when only a new process can reach a token again, with the token's name.

@@ -187,6 +187,11 @@ impl Tokens {
         self.0.get(name).map(|hsm| hsm.status().token.serial)
     }
 
+    /// Whether the threads of every token live.
+    pub(super) fn live(&self) -> bool {
+        self.0.values().all(|hsm| hsm.lives())
+    }
+
     /// The tokens as they are watched.
     pub(super) fn snapshots(&self) -> Vec<TokenSnapshot> {
         let snapshot = |(name, hsm): (&Name, &Arc<Hsm>)| {

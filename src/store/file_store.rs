@@ -206,6 +206,13 @@ impl Store for FileStore {
         }
     }
 
+    fn lives(&self) -> bool {
+        let indexer = self.indexer.lock().unwrap_or_else(PoisonError::into_inner);
+        let works = indexer.as_ref().is_none_or(|thread| !thread.is_finished());
+        // It ends by itself where the database fails, as on a disk that does.
+        works || self.shared.failure().is_some()
+    }
+
     fn append(&self, records: Vec<Record>) -> Result<(), StoreError> {
         let (salt, commit) = self.with_journal(|slot| {
             let mut journal = slot.take().ok_or_else(|| self.closed())?;

@@ -1,4 +1,4 @@
-//! Logs and metrics: journald records where there is a journal, lines on stderr where there is none.
+//! Logs, metrics, and whether a role still answers: journald records where there is a journal, lines on stderr where there is none.
 //! Owns: field names, escaping. Never: a secret (I11).
 //!
 //! Everything logs through the `log` macros with structured fields:
@@ -16,6 +16,7 @@ pub mod event;
 mod lines;
 mod logger;
 pub mod metrics;
+pub mod pulse;
 
 pub use clean::clean as escaped;
 pub use logger::{InitError, Options, init};

@@ -22,7 +22,13 @@ fn row_021_049_107_triple_des_and_sha_1_where_the_endpoint_allows_them() {
     }
     let status = instance.ask(&["status"]).unwrap();
     assert!(status.contains("device accepts triple DES; SHA-1"), "{status}");
-    for line in ["ends:    CA of issuing", "CRL:     issuing 1", "warning: lab = true"] {
+    for line in [
+        "ends:    CA of issuing",
+        " days left\n",
+        "CRL:     issuing 1",
+        "(0 h old)",
+        "warning: lab = true",
+    ] {
         assert!(status.contains(line), "{line} in:\n{status}");
     }
     let (device, mut draft) = good(&instance, &server, "old");

@@ -70,4 +70,5 @@ mod threats_names;
 mod threats_profiles;
 mod tiles;
 mod waiting;
+mod watchdog;
 mod witness;
