@@ -324,16 +324,16 @@ fn calls(transcript: &str) -> Vec<String> {
     facts.map(|f| call(&format!("{} {}", text(&f, "function"), text(&f, "detail")))).collect()
 }
 
-/// A call without what is new each time, nor what only the token knows.
+/// A call without what is new each time, nor what only the token knows: its name, the order of its objects.
 fn call(line: &str) -> String {
     let (function, detail) = line.split_once(' ').unwrap_or((line, ""));
-    if matches!(function, "C_Initialize" | "C_GetTokenInfo")
-        || detail.starts_with("the restored copy")
-    {
-        let copy = detail.starts_with("the restored copy");
-        return format!("{function} {}", if copy { "the restored copy" } else { "" });
+    if detail.starts_with("the restored copy") {
+        return format!("{function} the restored copy");
     }
-    let words = detail.split(' ').filter(|w| w.trim_matches(';').trim_matches(',').len() < 32);
+    if matches!(function, "C_Initialize" | "C_GetTokenInfo" | "C_GetAttributeValue") {
+        return function.to_owned();
+    }
+    let words = detail.split(' ').filter(|w| w.trim_matches([';', ',']).len() < 32);
     format!("{function} {}", words.collect::<Vec<_>>().join(" ").replace("REHEARSAL ", ""))
 }
 
