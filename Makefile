@@ -41,7 +41,8 @@ test: ## Run all tests (TESTS=name runs those with the name)
 	cargo build --workspace $(CARGOFLAGS)
 	@$(MAKE) --no-print-directory kryoptic
 	rm -rf $(OBJECTS)
-	CHANCERY_TEST_OBJECTS=$(OBJECTS) RUST_TEST_THREADS=$(THREADS) cargo test --workspace $(CARGOFLAGS) -- $(TESTS) | tee $(RESULTS)
+	CHANCERY_TEST_OBJECTS=$(OBJECTS) RUST_TEST_THREADS=$(THREADS) \
+		cargo test --workspace --no-fail-fast $(CARGOFLAGS) -- $(TESTS) | tee $(RESULTS)
 
 .PHONY: crash
 crash: ## Kill the service ROUNDS times (20): nothing acknowledged is lost, nothing signed is unnamed; SEED plays it again
