@@ -84,9 +84,7 @@ fn row_097_no_acknowledged_certificate_is_lost() {
     let signatures = each_signature_has_its_entry(&instance, &shim, &entries);
     no_checkpoint_is_taken_back(&instance, &checkpoints);
     let cut_off = count("reservation") - all.len();
-    // Few kills may all come too early or too late.
-    assert!(rounds < 20 || all.len() > 1, "no certificate came between the kills");
-    assert!(rounds < 20 || cut_off > 0, "the kill never met a request under way");
+    assert!(all.len() > 1 && cut_off > 0, "the kill never met a request under way");
     assert!(rounds < 50 || starts.cut > 0, "the kill never met a start");
     eprintln!(
         "{rounds} kills under load, {} while the signer started; {} certificates acknowledged, 0 lost, \
@@ -114,7 +112,16 @@ fn play(
     // A batch takes longer than a lone request, and longer on a slow machine.
     let batch = (asked.elapsed() * 3).max(Duration::from_millis(350));
     let mut all: Vec<Parts> = vec![first.clone()];
-    for round in 0..rounds {
+    // Few kills may all come too early or too late: then there are more of them, so that this never passes
+    // without one that met a request under way.
+    let met = |instance: &Instance, all: &[Parts]| {
+        let reservations = ledger(instance).iter().filter(|e| e.event == "reservation").count();
+        all.len() > 1 && reservations > all.len()
+    };
+    for round in 0..rounds + 20 {
+        if round >= rounds && met(instance, &all) {
+            break;
+        }
         let victims = victims(random);
         let stop = AtomicBool::new(false);
         // Spread over a batch, so that every step of the pipeline is hit.
