@@ -6,6 +6,7 @@ pub mod ceremony;
 pub mod client;
 mod error;
 pub mod instance;
+pub mod processes;
 pub mod token;
 
 pub use error::{Context, Error, Result, fail};

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::error::{Context, Error, Result, fail};
+use crate::processes;
 
 /// A running `chancery serve`, `signer` or `frontend`. It is in a process group of its own, and nothing
 /// of it is left when it is dropped.
@@ -34,6 +35,12 @@ impl Service {
         self.child.id()
     }
 
+    /// Processor time that the process and its children have used.
+    pub fn processor_time(&self) -> Duration {
+        let all = std::iter::once(self.pid()).chain(processes::children(self.pid()));
+        all.map(|id| processes::processor_time(&format!("/proc/{id}/stat"))).sum()
+    }
+
     /// Everything that was logged so far.
     pub fn log(&self) -> String {
         std::fs::read(&self.log)
@@ -56,7 +63,7 @@ impl Service {
 
     /// Sends a signal to the process itself.
     pub fn signal(&self, signal: Signal) -> Result<()> {
-        kill_process(self.id()?, signal).context("kill")
+        kill_process(pid(self.pid())?, signal).context("kill")
     }
 
     /// Waits for the end; after `limit` it is an error.
@@ -86,23 +93,23 @@ impl Service {
     /// orderly end must be possible, start the roles by themselves.
     pub fn kill(&mut self) -> Result<()> {
         let children = match self.ended()? {
-            None => children(self.id()?),
+            None => processes::children(self.pid()),
             Some(_) => Vec::new(),
         };
-        for id in std::iter::once(self.id()?).chain(children) {
+        for id in std::iter::once(self.pid()).chain(children) {
             // The group outlives its leader while children run, so this is sent in any case.
-            kill_process_group(id, Signal::KILL).or_else(|e| match e {
+            kill_process_group(pid(id)?, Signal::KILL).or_else(|e| match e {
                 rustix::io::Errno::SRCH => Ok(()),
                 other => Err(other).context("kill"),
             })?;
         }
         self.wait(Duration::from_secs(10)).map(drop)
     }
+}
 
-    fn id(&self) -> Result<Pid> {
-        let id = i32::try_from(self.pid()).ok().and_then(Pid::from_raw);
-        id.ok_or_else(|| Error::new("no process ID"))
-    }
+fn pid(id: u32) -> Result<Pid> {
+    let id = i32::try_from(id).ok().and_then(Pid::from_raw);
+    id.ok_or_else(|| Error::new("no process ID"))
 }
 
 impl Drop for Service {
@@ -116,19 +123,6 @@ impl Drop for Service {
             log.lines().skip(skip).for_each(|line| eprintln!("    {line}"));
         }
     }
-}
-
-/// The children of a process; an error of reading `/proc` is a process that ended meanwhile.
-fn children(parent: Pid) -> Vec<Pid> {
-    let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
-    let is_child = |id: &i32| {
-        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-        // After the name, which may hold anything: the state, then the parent.
-        let parent_id = stat.rsplit_once(')').and_then(|(_, rest)| rest.split(' ').nth(2));
-        parent_id.and_then(|p| p.parse().ok()) == Some(parent.as_raw_nonzero().get())
-    };
-    let ids = processes.filter_map(|p| p.ok()?.file_name().to_str()?.parse().ok());
-    ids.filter(is_child).filter_map(Pid::from_raw).collect()
 }
 
 fn append(path: &Path) -> Result<File> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use softhsm_test::processes::{children, processor_time};
 
 /// Runs `work` with this thread, and every thread and process that it starts, on one processor only.
 pub fn on<T>(processor: Option<usize>, work: impl FnOnce() -> T) -> T {
@@ -38,7 +39,7 @@ pub fn family(parent: u32) -> Vec<(String, Use)> {
             line.and_then(|l| l.split_whitespace().next()?.parse::<f64>().ok()).unwrap_or(0.0)
                 / 1024.0
         };
-        let seconds = seconds(&format!("/proc/{id}/stat"));
+        let seconds = processor_time(&format!("/proc/{id}/stat")).as_secs_f64();
         (role, Use { seconds, peak_mib: mib("VmHWM:"), now_mib: mib("VmRSS:") })
     };
     processes(parent).into_iter().map(used).collect()
@@ -54,7 +55,7 @@ pub fn threads(parent: u32) -> BTreeMap<String, f64> {
             // Threads of one kind are numbered.
             let kind = name.trim().trim_end_matches(|c: char| c.is_ascii_digit() || c == '-');
             *all.entry(format!("{role}: {kind}")).or_insert(0.0) +=
-                seconds(&at.join("stat").to_string_lossy());
+                processor_time(&at.join("stat").to_string_lossy()).as_secs_f64();
         }
     }
     all
@@ -62,32 +63,12 @@ pub fn threads(parent: u32) -> BTreeMap<String, f64> {
 
 /// The process and its children, each with its role.
 pub fn processes(parent: u32) -> Vec<(u32, String)> {
-    let ids = std::fs::read_dir("/proc").unwrap().flatten();
-    let ids = ids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    let of_family = |id: &u32| {
-        let stat = fields(&format!("/proc/{id}/stat"));
-        *id == parent || stat.get(1).and_then(|p| p.parse().ok()) == Some(parent)
-    };
     let role = |id| read(&format!("/proc/{id}/cmdline")).split('\0').nth(1).map(str::to_owned);
-    ids.filter(of_family).map(|id| (id, role(id).unwrap_or_default())).collect()
+    let all = std::iter::once(parent).chain(children(parent));
+    all.map(|id| (id, role(id).unwrap_or_default())).collect()
 }
 
 /// What the file holds; nothing where its process has ended.
 fn read(path: &str) -> String {
     std::fs::read_to_string(path).unwrap_or_default()
-}
-
-/// The fields of a `stat` after the name, which may hold anything.
-fn fields(path: &str) -> Vec<String> {
-    let stat = read(path);
-    let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    rest.split_whitespace().map(str::to_owned).collect()
-}
-
-/// Processor time, in the kernel and outside of it.
-fn seconds(stat: &str) -> f64 {
-    let fields = fields(stat);
-    let ticks = [11, 12].iter().filter_map(|i| fields.get(*i)?.parse::<f64>().ok());
-    // A tick is a hundredth of a second on every Linux of today.
-    ticks.sum::<f64>() / 100.0
 }
