@@ -76,7 +76,7 @@ conformance: ## A verdict for each row of docs/scep.md against the running binar
 	@CARGOFLAGS="$(CARGOFLAGS)" scripts/conformance
 
 .PHONY: pkilint
-pkilint: ## Hold every certificate and CRL that `make test` left against pkilint's rules of RFC 5280
+pkilint: ## Hold every certificate and CRL that `make test` and `make rehearse` left against pkilint's rules of RFC 5280
 	@scripts/deps lint
 	@scripts/pkilint
 
@@ -151,6 +151,11 @@ install-test: ## Take the packages through their life in booted Debian container
 	@scripts/deps build package nspawn demo
 	cargo build -p softhsm-test $(CARGOFLAGS)
 	@scripts/install-test
+
+.PHONY: fresh
+fresh: ## What the README promises, on a fresh Debian RELEASE (trixie): make TARGETS ("demo demo") in a container (root)
+	@scripts/deps nspawn
+	@scripts/fresh
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for SECONDS_EACH seconds (60)

@@ -1,4 +1,4 @@
-"""Holds every certificate and every CRL in a folder against pkilint's rules of RFC 5280. Prints what it finds
+"""Holds every certificate and every CRL in the folders against pkilint's rules of RFC 5280. Prints what it finds
 once a rule, with the first object; exits with 1 if any of it is an ERROR or FATAL."""
 
 import collections
@@ -82,11 +82,15 @@ def lint(batch):
     return found
 
 
-def main(folder):
-    every = [o for o in objects(folder) if o[0] in ("CERTIFICATE", "X509 CRL")]
+def main(folders):
+    every = []
+    for folder in folders:
+        found = [o for o in objects(folder) if o[0] in ("CERTIFICATE", "X509 CRL")]
+        kinds = collections.Counter(kind for kind, _, _ in found)
+        if not kinds["CERTIFICATE"] or not kinds["X509 CRL"]:
+            sys.exit(f"{folder} holds no certificates or no CRLs; run `make test rehearse` first")
+        every += found
     kinds = collections.Counter(kind for kind, _, _ in every)
-    if not kinds["CERTIFICATE"] or not kinds["X509 CRL"]:
-        sys.exit(f"{folder} holds no certificates or no CRLs; run `make test` first")
     batches = [every[i : i + 50] for i in range(0, len(every), 50)]
     rules = {}
     with concurrent.futures.ProcessPoolExecutor(os.cpu_count()) as pool:
@@ -101,4 +105,4 @@ def main(folder):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(sys.argv[1:]))

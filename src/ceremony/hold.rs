@@ -10,6 +10,7 @@ use super::run::{
 };
 use super::transcript::{Crash, Mode, Writer};
 use crate::clock::SystemClock;
+use crate::hsm::LABORATORY;
 use crate::random::SystemRandom;
 
 /// How a ceremony is held.
@@ -82,7 +83,7 @@ pub fn hold(hold: Hold<'_>, mode: Mode) -> Result<[u8; 32], RunError> {
 /// The tokens of a rehearsal: SoftHSM in place of each.
 fn rehearsed(tokens: &BTreeMap<String, TokenPlan>) -> BTreeMap<String, TokenPlan> {
     let soft = |plan: &TokenPlan| TokenPlan {
-        profile: "softhsm2".into(),
+        profile: LABORATORY.into(),
         module: None,
         module_sha256: None,
         serial: None,

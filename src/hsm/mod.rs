@@ -51,7 +51,7 @@ pub use health::HsmState;
 pub use keys::{KeyPurpose, KeyReference};
 pub use offer::{MechanismOffer, needed_mechanism};
 pub use probe::{Probed, probe};
-pub use profile::{AuditedAttribute, Profile};
+pub use profile::{AuditedAttribute, LABORATORY, Profile};
 pub use provision::{GeneratedKey, init_token, softhsm_conf};
 pub use retry::{Class, Failure};
 pub use self_test::KeyTest;

@@ -16,7 +16,7 @@ use super::error::HsmError;
 use super::module::ModuleUse;
 use super::objects::modulus;
 use super::offer::{self, MechanismOffer};
-use super::profile::Profile;
+use super::profile::{LABORATORY, Profile};
 use super::provision::auth_pin;
 use super::retry::{Failure, code_name};
 use super::token::{Found, TokenSelector, all, find};
@@ -55,7 +55,7 @@ pub fn probe(
     pin: Option<&Secret>,
 ) -> Result<Probed, HsmError> {
     // Of the profile only what loading needs is used, which is the same for every module.
-    let module = ModuleUse::open(path, &Profile::load("softhsm2")?)?;
+    let module = ModuleUse::open(path, &Profile::load(LABORATORY)?)?;
     let context = module.context();
     let call = |what: &str, failure| HsmError::Call { what: what.into(), failure };
     let library =

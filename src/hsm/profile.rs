@@ -31,6 +31,9 @@ const BUILT_IN: [(&str, &str); 17] = [
     ("yubihsm2", include_str!("../../pkcs11-profiles/yubihsm2.toml")),
 ];
 
+/// The built-in profile of laboratories and rehearsals: a token in software, whose keys are worth nothing.
+pub const LABORATORY: &str = "softhsm2";
+
 /// One HSM's particulars.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -46,6 +49,9 @@ pub struct Profile {
     pub conf_env: Option<String>,
     /// How the vendor's tool attests a key, for the people of a ceremony.
     pub attestation: Option<String>,
+    /// Whether a token is a folder of files, of which a copy is a backup.
+    #[serde(default)]
+    pub token_directory: bool,
     /// Sessions and threads.
     pub sessions: Sessions,
     /// How each operation is asked for.

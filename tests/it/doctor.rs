@@ -3,6 +3,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Output};
 
 use openssl::hash::MessageDigest;
@@ -231,6 +232,44 @@ fn without_a_signer_the_token_is_looked_at_all_the_same() {
     assert_eq!(status, Some(8), "{said}");
     assert!(findings(&said, "error", "configuration").concat().contains("versoin"), "{said}");
     assert!(instance.stop().unwrap().is_empty());
+}
+
+/// What the healthy instance's test sees as good, in its other state: a CA whose chain does not lead to its
+/// root, a ledger that takes nothing, a host whose clock runs free.
+#[test]
+fn a_broken_chain_a_closed_ledger_and_a_free_clock_are_found() {
+    let mut instance = Instance::serve().unwrap();
+    instance.ask(&["maintenance", "on", "--reason", "the rack moves"]).unwrap();
+    let (said, status) = examined(&instance, &[]);
+    assert_eq!(status, Some(1), "{said}");
+    let closed = findings(&said, "error", "ledger").concat();
+    assert!(closed.contains("the rack moves") && closed.contains("maintenance off"), "{closed}");
+    instance.ask(&["maintenance", "off"]).unwrap();
+    assert!(findings(&examined(&instance, &[]).0, "error", "ledger").is_empty());
+
+    // As timedatectl(1) answers where no NTP client runs, where one does, and where it is not there.
+    let tools = instance.folder().join("tools");
+    std::fs::create_dir(&tools).unwrap();
+    for (answer, severity) in [("no", "warning"), ("yes", "good"), ("perhaps", "notice")] {
+        let tool = tools.join("timedatectl");
+        std::fs::write(&tool, format!("#!/bin/sh\necho {answer}\n")).unwrap();
+        std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let mut command = Command::new(chancery().unwrap());
+        command.args(["doctor", "--json", "--config"]).arg(&instance.config).env("PATH", &tools);
+        let said = serde_json::from_slice(&command.output().unwrap().stdout).unwrap();
+        let clock = findings(&said, severity, "clock").concat();
+        assert!(clock.contains("this host's clock"), "{answer}: {said}");
+    }
+
+    instance.stop().unwrap();
+    let wrong = "chain = [\"certificates/ra-signing.pem\"]";
+    instance
+        .configure(|text| text.replacen("chain = [\"certificates/root.pem\"]", wrong, 1))
+        .unwrap();
+    let (said, status) = examined(&instance, &[]);
+    assert_eq!(status, Some(8), "{said}");
+    let chain = findings(&said, "error", "chain").concat();
+    assert!(chain.contains("ca.issuing") && chain.contains("the root last"), "{chain}");
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! Renewal by certificate (rows 63 to 72): real requests, five generations, every refusal's text.
 
-use softhsm_test::client::{Csr, Device, Server, Text, keys};
+use softhsm_test::client::{Csr, Device, Parts, SelfSigned, Server, Text, keys};
 use softhsm_test::instance::{Instance, Options};
 
-use crate::common::{BAD_REQUEST, good, granted, refused, with_csr};
+use crate::common::{BAD_REQUEST, good, granted, ledger, refused, serial, with_csr};
+use crate::threats_names::new_challenge;
 
 /// An instance whose certificates may be renewed from their first day on.
 fn renewing(settings: &str) -> (Instance, Server) {
@@ -61,6 +62,92 @@ fn row_070_071_t09_refusals_say_which_rule() {
     let draft = server.draft(&stranger, "17", csr).unwrap();
     let text = refused(&server, &stranger, &draft, BAD_REQUEST).unwrap();
     assert!(text.contains("not issued here"), "{text}");
+}
+
+/// What cannot be changed within the life of an instance, the time, is in the tests beside this one.
+#[test]
+fn t09_who_may_not_renew_and_what_may_not_be_renewed() {
+    let mut instance = Instance::create(&Options::default()).unwrap();
+    instance
+        .configure(|text| {
+            let renewal = "renewal = { window = \"3650d\" }\n";
+            let other = format!(
+                "\n[endpoint.other]\npath = \"/scep/other\"\nca = \"issuing\"\nprofile = \"device\"\n{renewal}"
+            );
+            text.replace("[endpoint.device]\n", &format!("[endpoint.device]\n{renewal}")) + &other
+        })
+        .unwrap();
+    new_challenge(&instance, "other");
+    instance.start().unwrap();
+    let server = instance.server().unwrap();
+    let other = Server::discover(&instance.url.replace("/device", "/other")).unwrap();
+    let csr = Csr::new("router").challenge(&instance.challenge).dns_names(&["a.example"]);
+    let (device, draft) = with_csr(&server, "router", csr);
+    let certificate = granted(&instance, &server, &device, &draft);
+    let device = Device::issued(device.key, certificate);
+    let revoked = enrolled(&instance, &server, "router");
+    instance
+        .ask(&["cert", "revoke", &serial(&revoked.certificate), "--reason", "superseded", "--yes"])
+        .unwrap();
+
+    // Certificates that claim the CA's name, and the very serial of one that it issued.
+    let same = || Csr::new("router").dns_names(&["a.example"]);
+    let claiming = |serial: &[u8]| SelfSigned {
+        name: device.certificate.subject.clone(),
+        issuer: Some(device.certificate.issuer.clone()),
+        serial: serial.to_vec(),
+        ..SelfSigned::default()
+    };
+    let forged = |shape: &SelfSigned| Device::shaped(keys::rsa().unwrap(), shape).unwrap();
+    let serial_octets = &device.certificate.serial[2..];
+    // Another CA's certificate with the device's own key: who holds the key still proves nothing.
+    let stranger = keys::rsa().unwrap();
+    let with_its_key = claiming(serial_octets).build_signed_by(&device.key, &stranger).unwrap();
+    let with_its_key = Device::issued(device.key.clone(), Parts::from_der(&with_its_key).unwrap());
+    let self_signed =
+        SelfSigned { name: device.certificate.subject.clone(), ..SelfSigned::default() };
+
+    let rows: [(&str, &Server, &Device, Csr, &str); 9] = [
+        ("self-signed", &server, &forged(&self_signed), same(), "not issued here"),
+        ("the CA's name", &server, &forged(&claiming(&[7])), same(), "not issued here"),
+        ("its serial, too", &server, &forged(&claiming(serial_octets)), same(), "not issued here"),
+        ("its key, too", &server, &with_its_key, same(), "not issued here"),
+        ("revoked", &server, &revoked, Csr::new("router"), "was revoked"),
+        ("another endpoint's", &other, &device, same(), "issued by endpoint device"),
+        (
+            "another subject",
+            &server,
+            &device,
+            Csr::new("switch").dns_names(&["a.example"]),
+            "the subject differs",
+        ),
+        (
+            "a name more",
+            &server,
+            &device,
+            Csr::new("router").dns_names(&["a.example", "b.example"]),
+            "the alternative names",
+        ),
+        ("a name less", &server, &device, Csr::new("router"), "the alternative names"),
+    ];
+    let before = ledger(&instance).iter().filter(|e| e.event == "certificate").count();
+    for (what, at, signer, csr, reason) in rows {
+        let (_, csr) = renewal(csr);
+        let text = refused(at, signer, &at.draft(signer, "17", csr).unwrap(), BAD_REQUEST);
+        assert!(text.as_ref().is_some_and(|t| t.contains(reason)), "{what}: {text:?}");
+    }
+    let own_key = same().build(&device.key).unwrap();
+    let mut draft = server.draft(&device, "17", own_key).unwrap();
+    draft.message.transaction_id = Text::printable("its own key");
+    let text = refused(&server, &device, &draft, BAD_REQUEST).unwrap();
+    assert!(text.contains("make a new key"), "{text}");
+    let after = ledger(&instance).iter().filter(|e| e.event == "certificate").count();
+    assert_eq!(after, before, "nothing was issued");
+
+    // The control: the device itself renews, in the same way.
+    let (new, csr) = renewal(same());
+    let reply = server.send(&device, &server.draft(&device, "17", csr).unwrap()).unwrap();
+    assert_eq!(reply.certificate().unwrap().spki, new.key.public_key_to_der().unwrap());
 }
 
 #[test]

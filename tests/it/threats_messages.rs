@@ -3,12 +3,15 @@
 
 use std::process::Command;
 
+use openssl::bn::BigNum;
+use openssl::pkey::PKey;
+use openssl::rsa::Rsa;
 use softhsm_test::client::message::{issuer_and_serial, issuer_and_subject};
-use softhsm_test::client::{Csr, Delivery, Device, Draft, Envelope, Server, Text, der};
+use softhsm_test::client::{Csr, Delivery, Device, Draft, Envelope, Padding, Server, Text, der};
 use softhsm_test::instance::{Instance, Options};
 
 use crate::common::{
-    BAD_MESSAGE_CHECK, good, granted, no_certificate_for, refused, shared, with_csr,
+    BAD_ALG, BAD_MESSAGE_CHECK, good, granted, no_certificate_for, refused, shared, with_csr,
 };
 
 /// failInfo badCertId.
@@ -32,6 +35,40 @@ fn attributes_of(message: &[u8]) -> Vec<u8> {
     let infos = der::Reader(&signed_data).rest().unwrap();
     let signer_info = inside(infos.last().unwrap().content, der::tag::SEQUENCE);
     der::tlv(der::tag::SET, &inside(&signer_info, 0xa0))
+}
+
+/// What a lax verifier of PKCS#1 v1.5 takes for a signature, with the control that the same code makes a right
+/// one; and the one that takes no private key at all where the exponent is 3.
+#[test]
+fn t11_a_signature_is_read_to_its_last_octet() {
+    let instance = shared();
+    let server = instance.server().unwrap();
+    let (device, mut draft) = good(&instance, &server, "padded");
+    for padding in [
+        Padding::FilledBehind,
+        Padding::Filling,
+        Padding::Encryption,
+        Padding::Parameters,
+        Padding::DigestInfo,
+    ] {
+        draft.message.padding = Some(padding);
+        refused(&server, &device, &draft, BAD_MESSAGE_CHECK);
+    }
+    let three = Rsa::generate_with_e(2048, &BigNum::from_u32(3).unwrap()).unwrap();
+    let cubic = Device::with_key(PKey::from_rsa(three).unwrap(), "cubic").unwrap();
+    let csr = Csr::new("cubic").challenge(&instance.challenge).build(&cubic.key).unwrap();
+    let mut cubic_draft = server.draft(&cubic, "19", csr).unwrap();
+    cubic_draft.message.padding = Some(Padding::CubeRoot);
+    refused(&server, &cubic, &cubic_draft, BAD_MESSAGE_CHECK);
+    no_certificate_for(&instance, &server, "padded");
+    no_certificate_for(&instance, &server, "cubic");
+
+    draft.message.padding = Some(Padding::Right);
+    granted(&instance, &server, &device, &draft);
+    // The key itself is refused, and for another reason than a signature.
+    cubic_draft.message.padding = Some(Padding::Right);
+    let text = refused(&server, &cubic, &cubic_draft, BAD_ALG).unwrap();
+    assert!(text.contains("exponent"), "{text}");
 }
 
 #[test]

@@ -99,8 +99,10 @@ impl Parts {
 /// The shape of a self-signed certificate that signs a request.
 #[derive(Clone, Debug)]
 pub struct SelfSigned {
-    /// The subject and issuer, a Name in DER.
+    /// The subject, a Name in DER, and the issuer where that is not given.
     pub name: Vec<u8>,
+    /// Another issuer: the certificate is self-signed no more, or only says so.
+    pub issuer: Option<Vec<u8>>,
     /// The serial number's content octets, as they are (33 of them, negative, whatever).
     pub serial: Vec<u8>,
     /// Version 1: no extensions at all.
@@ -121,6 +123,7 @@ impl Default for SelfSigned {
     fn default() -> Self {
         Self {
             name: der::name(&[(CN, "device")]),
+            issuer: None,
             serial: vec![1],
             version_1: false,
             digest: Digest::Sha256,
@@ -174,7 +177,8 @@ impl SelfSigned {
             tbs.extend(der::ctx(0, &der::int(2)));
         }
         tbs.extend(der::tlv(tag::INTEGER, &self.serial));
-        for part in [&algorithm, &self.name, &validity, &self.name, &spki] {
+        let issuer_name = self.issuer.as_ref().unwrap_or(&self.name);
+        for part in [&algorithm, issuer_name, &validity, &self.name, &spki] {
             tbs.extend(part);
         }
         if !self.version_1 {

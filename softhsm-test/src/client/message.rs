@@ -8,6 +8,7 @@ use super::certificate::{self, Parts};
 use super::der::{self, tag};
 use super::envelope::{ID_DATA, Identifier};
 use super::keys::Key;
+use super::padding::Padding;
 use crate::error::Result;
 
 /// The content type id-signedData.
@@ -97,6 +98,8 @@ pub struct Message {
     pub ber: bool,
     /// Algorithm identifiers lack their parameters.
     pub bare_algorithms: bool,
+    /// The signature's padding, made octet by octet.
+    pub padding: Option<Padding>,
     /// Whether the signature is spoilt after it was made.
     pub bad_signature: bool,
     /// How often the SignerInfo is there.
@@ -124,6 +127,7 @@ impl Message {
             unsigned: Vec::new(),
             ber: false,
             bare_algorithms: false,
+            padding: None,
             bad_signature: false,
             signer_infos: 1,
         }
@@ -174,7 +178,10 @@ impl Message {
             (false, true) => der::tlv(tag::SET, &sent.concat()),
             (false, false) => der::set_of(attributes),
         };
-        let mut signature = certificate::sign(key, self.digest, &signed)?;
+        let mut signature = match self.padding {
+            Some(padding) => padding.sign(key, self.digest, &signed)?,
+            None => certificate::sign(key, self.digest, &signed)?,
+        };
         if self.bad_signature
             && let Some(last) = signature.last_mut()
         {

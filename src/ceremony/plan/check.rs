@@ -327,12 +327,13 @@ impl Checks<'_> {
             Action::CertCrossSign(s) => self.step_policy(place, s.policy.as_deref()),
             Action::CertRenew(s) => self.step_policy(place, s.policy.as_deref()),
             Action::KeyBackup(s) if s.method == BackupMethod::TokenDirectory => {
-                let softhsm =
-                    self.plan.tokens.get(&s.token).is_some_and(|t| t.profile == "softhsm2");
-                if !softhsm || s.out.is_none() {
+                // A profile that does not load is named where the tokens are checked.
+                let profile = self.plan.tokens.get(&s.token).map(|t| Profile::load(&t.profile));
+                let folder = profile.is_some_and(|p| p.is_ok_and(|p| p.token_directory));
+                if !folder || s.out.is_none() {
                     self.add(
                         place,
-                        "token-directory is for SoftHSM and needs out",
+                        "token-directory is for a token that is a folder of files (profile softhsm2) and needs out",
                         "use method = \"vendor\", or add out",
                     );
                 }

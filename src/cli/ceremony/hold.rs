@@ -19,7 +19,7 @@ use crate::ceremony::{report, verify, words};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::{environment, output, secrets};
-use crate::hsm::{CeremonyModule, Profile, TokenSelector};
+use crate::hsm::{CeremonyModule, LABORATORY, Profile, TokenSelector};
 use crate::pki::PublicKey;
 
 /// Rehearse a plan.
@@ -236,7 +236,7 @@ pub fn token_drill(arguments: &TokenDrill) -> Result<(), Failure> {
     let (id, challenge) = (decode(&arguments.id)?, decode(&arguments.challenge)?);
     let spki = BASE64.decode(&arguments.spki).map_err(|e| failed(&e))?;
     let key = PublicKey::from_spki(&spki).map_err(|e| failed(&e))?;
-    let profile = Profile::load("softhsm2").map_err(|e| failed(&e))?;
+    let profile = Profile::load(LABORATORY).map_err(|e| failed(&e))?;
     let module = CeremonyModule::open(profile, None).map_err(|e| failed(&e))?;
     let selector = TokenSelector::Label(arguments.label.clone());
     let mut calls = Vec::new();

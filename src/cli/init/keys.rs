@@ -6,8 +6,8 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::secrets;
 use crate::hsm::{
-    GeneratedKey, Hsm, HsmOptions, HsmSigner, KeyPurpose, KeyReference, Profile, TokenSelector,
-    init_token,
+    GeneratedKey, Hsm, HsmOptions, HsmSigner, KeyPurpose, KeyReference, LABORATORY, Profile,
+    TokenSelector, init_token,
 };
 use crate::pki::KeyKind;
 use crate::random::{Random, bytes};
@@ -52,7 +52,7 @@ pub struct CaKeys {
 
 /// Makes the token with new PINs, and opens it.
 pub fn make_token(layout: &Layout, random: &dyn Random) -> Result<Arc<Hsm>, Failure> {
-    let profile = Profile::load("softhsm2").map_err(|e| failed(&e))?;
+    let profile = Profile::load(LABORATORY).map_err(|e| failed(&e))?;
     let pin = new_pin(random)?;
     let so_pin = new_pin(random)?;
     secrets::create(&layout.pin(), pin.expose())?;
