@@ -267,6 +267,7 @@ fn row_046_t14_t68_every_failure_to_open_looks_the_same_and_takes_as_long() {
     let before = own();
     (0..TIMES).for_each(|_| derive());
     let derivations = own() - before;
+    assert!(derivations > Duration::from_millis(50), "half a million rounds took {derivations:?}");
     for (what, spoil) in cases {
         let named = if what.starts_with("no transaction") { &nobodys } else { &known };
         let before = used();

@@ -131,6 +131,7 @@ fn t09_who_may_not_renew_and_what_may_not_be_renewed() {
         ("a name less", &server, &device, Csr::new("router"), "the alternative names"),
     ];
     let before = ledger(&instance).iter().filter(|e| e.event == "certificate").count();
+    assert_eq!(before, 2, "the device's and the revoked one");
     for (what, at, signer, csr, reason) in rows {
         let (_, csr) = renewal(csr);
         let text = refused(at, signer, &at.draft(signer, "17", csr).unwrap(), BAD_REQUEST);

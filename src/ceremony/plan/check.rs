@@ -330,12 +330,15 @@ impl Checks<'_> {
                 // A profile that does not load is named where the tokens are checked.
                 let profile = self.plan.tokens.get(&s.token).map(|t| Profile::load(&t.profile));
                 let folder = profile.is_some_and(|p| p.is_ok_and(|p| p.token_directory));
-                if !folder || s.out.is_none() {
+                if !folder {
                     self.add(
                         place,
-                        "token-directory is for a token that is a folder of files (profile softhsm2) and needs out",
-                        "use method = \"vendor\", or add out",
+                        "token-directory is for a token that is a folder of files, and this one's profile does not say so",
+                        "use method = \"vendor\", or set token_directory = true in the profile",
                     );
+                }
+                if s.out.is_none() {
+                    self.add(place, "token-directory needs the name of a file", "add out");
                 }
             }
             Action::HumanCheck(s) => self.role(place, &s.role),

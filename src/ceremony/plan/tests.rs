@@ -147,6 +147,14 @@ fn the_order_of_the_world_is_checked() {
     let kept = destroyed.replacen("[[step]]\nid = \"d\"", backup, 1);
     let forgotten = "the backup t.backup still holds the key k1";
     assert!(problems(&kept).concat().contains(forgotten), "{:?}", problems(&kept));
+    // Of which tokens a copy of files is a backup, their profiles say.
+    let (folder, name) = ("a folder of files", "needs the name of a file");
+    let said = problems(&kept).concat();
+    assert!(!said.contains(folder) && !said.contains(name), "{said}");
+    let device = kept.replace("profile = \"softhsm2\"", "profile = \"luna\"");
+    assert!(problems(&device).concat().contains(folder), "{:?}", problems(&device));
+    let nameless = kept.replacen("out = \"t.backup\"\n", "", 1);
+    assert!(problems(&nameless).concat().contains(name), "{:?}", problems(&nameless));
     let told =
         kept.replacen("reason = \"x\"", "reason = \"x\"\ncopies = [\"t.backup, safe A\"]", 1);
     assert!(!problems(&told).concat().contains(forgotten));
